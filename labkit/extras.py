@@ -1,0 +1,49 @@
+"""Optional parts: imported only when they are used, with a hint when they are missing."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from .errors import LabError
+from .i18n import t
+
+EXTRAS = {
+    "torch": "models",
+    "transformers": "models",
+    "safetensors": "models",
+    "tokenizers": "models",
+    "gguf": "models",
+    "llama_cpp": "llama",
+    "peft": "finetune",
+    "accelerate": "finetune",
+    "bitsandbytes": "finetune",
+    "openai": "serve",
+    "matplotlib": "lab",
+}
+"""Module name to the extra of ``pip install "open-llm-family-lab[…]"`` that brings it."""
+
+
+def has(module: str) -> bool:
+    """Whether a module can be imported; nothing is imported to find out.
+
+    Usage: ``has("torch")``
+    """
+    return importlib.util.find_spec(module) is not None
+
+
+def need(module: str) -> ModuleType:
+    """Import an optional module, or say which extra brings it.
+
+    Usage: ``torch = need("torch")``. Raises LabError when it is not installed; an installed
+    module that fails to import raises its own error, for that is a defect worth seeing.
+    """
+    if not has(module.partition(".")[0]):
+        extra = EXTRAS.get(module.partition(".")[0], "all")
+        raise LabError(
+            t(f"The package '{module}' is not installed.", f"没有安装软件包 '{module}'。"),
+            t(
+                f'Run: pip install "open-llm-family-lab[{extra}]"',
+                f'请运行：pip install "open-llm-family-lab[{extra}]"',
+            ),
+        )
+    return importlib.import_module(module)
