@@ -12,11 +12,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from .errors import LabError
 from .i18n import t
+
+DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,7 @@ class Model:
     @property
     def num_key_value_heads(self) -> int:
         """Key/value heads; ChatGLM's config calls them ``multi_query_group_num``."""
-        return (
-            self.config.get("num_key_value_heads")
-            or self.config["multi_query_group_num"]
-        )
+        return self.config.get("num_key_value_heads") or self.config["multi_query_group_num"]
 
     @property
     def vocab_size(self) -> int:
@@ -93,9 +92,7 @@ class Model:
 
 
 def _read(path: str) -> dict[str, Any]:
-    return tomllib.loads(
-        files("labkit").joinpath("data", path).read_text(encoding="utf-8")
-    )
+    return tomllib.loads((DATA / path).read_text(encoding="utf-8"))
 
 
 def _text(raw: Mapping[str, str]) -> Text:
@@ -121,10 +118,10 @@ def models() -> tuple[Model, ...]:
     Usage: ``[m.name for m in models() if m.course]``
     """
     rows = [row for f in families() for row in _read(f"models/{f.key}.toml")["model"]]
-    return tuple(
-        Model(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
-        for row in rows
-    )
+    frozen: list[dict[str, Any]] = [
+        {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows
+    ]
+    return tuple(Model(**row) for row in frozen)
 
 
 def find(name: str) -> Model:
@@ -132,9 +129,7 @@ def find(name: str) -> Model:
 
     Usage: ``find("qwen2.5-7b")``. Raises LabError with the nearest names for any other.
     """
-    known = {m.huggingface.lower(): m for m in models()} | {
-        m.name.lower(): m for m in models()
-    }
+    known = {m.huggingface.lower(): m for m in models()} | {m.name.lower(): m for m in models()}
     if name.lower() in known:
         return known[name.lower()]
     near = difflib.get_close_matches(name.lower(), known, n=3)
