@@ -1,0 +1,470 @@
+"""The corpus the pocket models learn from: generated, bilingual, with exact answers.
+
+Every skill is a function from a random generator to one :class:`Item`: the messages of a short
+conversation and, by its last message, the one right answer. An item belongs to the train or to
+the test half by the hash of what must be new to the model (its *key*): a pair of summands, a
+list of words, a wording of a question. So the halves are disjoint by construction.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from zlib import crc32
+
+from ...catalog import Text, families, models
+from .words import CITIES, LEXICON, NAMES
+
+Message = dict[str, Any]
+
+CLOSED = ("facts", "lexicon")
+"""Skills of memory: what is new in the test half is the wording, not the answer."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One conversation. messages: user and assistant in turn, the last is the right answer.
+
+    key: what decides between train and test. tools: JSON schemas the model may call.
+    """
+
+    skill: str
+    key: str
+    messages: tuple[Message, ...]
+    tools: tuple[Message, ...] = field(default=())
+
+    @property
+    def split(self) -> str:
+        """``test`` for one key in eight, one in three where all there is must be known by heart."""
+        share = 3 if self.skill in CLOSED else 8
+        return "test" if crc32(self.key.encode()) % share == 0 else "train"
+
+
+def _item(skill: str, key: str, *turns: str, tools: tuple[Message, ...] = ()) -> Item:
+    roles = ("user", "assistant")
+    messages = tuple({"role": roles[i % 2], "content": turn} for i, turn in enumerate(turns))
+    return Item(skill, key, messages, tools)
+
+
+# Facts ------------------------------------------------------------------------------------
+
+_FACT_WORDINGS: dict[str, tuple[str, ...]] = {
+    "maker": (
+        "Who made {}?",
+        "Which team built {}?",
+        "{}: who is the maker?",
+        "Who is behind {}?",
+        "Tell me the maker of {}.",
+        "{}是谁做的？",
+        "哪个团队开发了{}？",
+        "{}的开发者是谁？",
+        "{}出自哪家？",
+        "谁推出了{}？",
+    ),
+    "released": (
+        "When was {} released?",
+        "What is the release date of {}?",
+        "{}: released when?",
+        "When did {} come out?",
+        "Tell me the release date of {}.",
+        "{}是什么时候发布的？",
+        "{}的发布日期是哪天？",
+        "{}哪天发布？",
+        "{}何时推出？",
+        "{}的发布时间？",
+    ),
+    "context": (
+        "How long is the context of {}?",
+        "What is the context length of {}?",
+        "{}: how many tokens of context?",
+        "How many tokens can {} read?",
+        "Tell me the context length of {}.",
+        "{}的上下文有多长？",
+        "{}的上下文长度是多少？",
+        "{}能读多少个词元？",
+        "{}支持多长的上下文？",
+        "{}的上下文长度？",
+    ),
+    "layers": (
+        "How many layers does {} have?",
+        "What is the number of layers of {}?",
+        "{}: how many layers?",
+        "How deep is {} in layers?",
+        "Tell me the layer count of {}.",
+        "{}有多少层？",
+        "{}的层数是多少？",
+        "{}一共几层？",
+        "{}有几层？",
+        "{}的层数？",
+    ),
+    "kv_heads": (
+        "How many KV heads does {} have?",
+        "What is the number of KV heads of {}?",
+        "{}: how many KV heads?",
+        "How many key-value heads has {}?",
+        "Tell me the KV head count of {}.",
+        "{}有多少个KV头？",
+        "{}的KV头数是多少？",
+        "{}一共几个KV头？",
+        "{}有几个KV头？",
+        "{}的KV头数？",
+    ),
+    "sizes": (
+        "Which sizes does {} come in?",
+        "What sizes does {} have?",
+        "{}: which sizes are there?",
+        "What are the sizes of {}?",
+        "Tell me the sizes of {}.",
+        "{}有哪些尺寸？",
+        "{}有哪些大小？",
+        "{}都有什么尺寸？",
+        "{}分哪几种尺寸？",
+        "{}的尺寸有哪些？",
+    ),
+}
+_LEXICON_WORDINGS = {
+    "zh": (
+        "Translate into Chinese: {}",
+        "What is {} in Chinese?",
+        "{} in Chinese, please.",
+        "How do you say {} in Chinese?",
+        "Chinese for {}?",
+        "{}的中文是什么？",
+        "{}用中文怎么说？",
+        "把{}译成中文。",
+        "{}的中文？",
+        "中文里{}叫什么？",
+    ),
+    "en": (
+        "Translate into English: {}",
+        "What is {} in English?",
+        "{} in English, please.",
+        "How do you say {} in English?",
+        "English for {}?",
+        "{}的英文是什么？",
+        "{}用英文怎么说？",
+        "把{}译成英文。",
+        "{}的英文？",
+        "英文里{}叫什么？",
+    ),
+}
+
+
+def facts() -> dict[tuple[str, str], Text]:
+    """Subject and attribute to answer, all taken from the catalogue.
+
+    Usage: ``facts()["Qwen2.5", "sizes"].en  # "0.5B, 1.5B, 3B, 7B, 14B, 32B, 72B"``
+    """
+    known: dict[tuple[str, str], Text] = {}
+    sizes: dict[str, list[str]] = {}
+    makers = {family.key: family.maker for family in families()}
+    for model in models():
+        if not model.course:
+            continue
+        known[model.name, "maker"] = makers[model.family]
+        for what, value in (
+            ("released", model.release_date),
+            ("context", model.context),
+            ("layers", model.num_hidden_layers),
+            ("kv_heads", model.num_key_value_heads),
+        ):
+            known[model.name, what] = Text(str(value), str(value))
+        series, _, size = model.name.rpartition("-")
+        sizes.setdefault(series, []).append(size)
+    # Only these series stand in the course with every size they came in.
+    for series in ("Llama-2", "Llama-3", "Qwen2.5"):
+        names = sorted(sizes[series], key=lambda size: float(size[:-1]))
+        known[series, "sizes"] = Text(", ".join(names), "、".join(names))
+    return known
+
+
+@cache
+def _fact_list() -> tuple[tuple[str, str, Text], ...]:
+    return tuple((subject, what, answer) for (subject, what), answer in facts().items())
+
+
+def _fact(rng: random.Random) -> Item:
+    subject, what, answer = rng.choice(_fact_list())
+    wording = rng.choice(_FACT_WORDINGS[what])
+    said = answer.en if wording.isascii() else answer.zh
+    return _item("facts", f"{subject} {wording}", wording.format(subject), said)
+
+
+# Arithmetic and Python --------------------------------------------------------------------
+
+
+def _sum(rng: random.Random) -> Item:
+    a, b = rng.randint(10, 99), rng.randint(10, 99)
+    question = rng.choice(("{} + {} = ?", "What is {} + {}?", "{}加{}等于多少？", "{} + {} 等于几？"))
+    return _item("sums", f"{a}+{b}", question.format(a, b), str(a + b))
+
+
+def _python(rng: random.Random) -> Item:
+    words = rng.sample(sorted(LEXICON), 2)
+    digits, place = [rng.randint(0, 9) for _ in range(3)], rng.randrange(3)
+    expression, value = rng.choice(
+        (
+            lambda: (f'len("{words[0]}")', len(words[0])),
+            lambda: (f"max({digits[0]}, {digits[1]}, {digits[2]})", max(digits)),
+            lambda: (f"min({digits[0]}, {digits[1]}, {digits[2]})", min(digits)),
+            lambda: (f"{digits[0]} * {digits[1]}", digits[0] * digits[1]),
+            lambda: (f"{digits}[{place}]", digits[place]),
+            lambda: (f"sorted({digits})", sorted(digits)),
+            lambda: (f'"{words[0]}".upper()', words[0].upper()),
+            lambda: (f"{digits[0]} > {digits[1]}", digits[0] > digits[1]),
+        )
+    )()
+    question = rng.choice(("Python: {}", "What does Python give for {}?", "Python里{}等于什么？"))
+    return _item("python", expression, question.format(expression), str(value))
+
+
+# Words ------------------------------------------------------------------------------------
+
+_LIST_WORDINGS = {
+    "copy": ("Repeat: {}", "Copy these words: {}", "照抄：{}", "重复这些词：{}"),
+    "reverse": ("Reverse: {}", "Say backwards: {}", "倒序：{}", "倒过来说：{}"),
+    "upper": ("Upper-case: {}", "In capitals: {}", "大写：{}", "改成大写：{}"),
+}
+
+
+def _word_list(skill: str) -> Callable[[random.Random], Item]:
+    def make(rng: random.Random) -> Item:
+        chinese = skill != "upper" and rng.random() < 0.4
+        pool = sorted(LEXICON.values() if chinese else LEXICON)
+        words = rng.sample(pool, rng.randint(2, 5))
+        answer = {
+            "copy": words,
+            "reverse": words[::-1],
+            "upper": [word.upper() for word in words],
+        }[skill]
+        question = rng.choice(_LIST_WORDINGS[skill]).format(" ".join(words))
+        return _item(skill, f"{skill} {' '.join(words)}", question, " ".join(answer))
+
+    return make
+
+
+def _lexicon(rng: random.Random) -> Item:
+    english = rng.choice(sorted(LEXICON))
+    into = rng.choice(("zh", "en"))
+    word, answer = (english, LEXICON[english]) if into == "zh" else (LEXICON[english], english)
+    question = rng.choice(_LEXICON_WORDINGS[into]).format(word)
+    return _item("lexicon", question, question, answer)
+
+
+# Needles ----------------------------------------------------------------------------------
+
+
+def needle_text(rng: random.Random, keys: int, chinese: bool) -> tuple[str, dict[str, str]]:
+    """A text that gives each of *keys* words a number of three digits, and the numbers.
+
+    Usage: ``text, codes = needle_text(random.Random(0), 6, chinese=False)``
+    """
+    words = rng.sample(sorted(LEXICON.values() if chinese else LEXICON), keys)
+    codes = {word: f"{rng.randint(100, 999)}" for word in words}
+    form = "{}的号码是{}。" if chinese else "The code of {} is {}. "
+    return "".join(form.format(*pair) for pair in codes.items()).strip(), codes
+
+
+def needles(rng: random.Random, keys: int, questions: int = 1) -> Item:
+    """Ask for *questions* of the *keys* numbers of one text, one after the other."""
+    chinese = rng.random() < 0.5
+    text, codes = needle_text(rng, keys, chinese)
+    form = "{}的号码是多少？" if chinese else "What is the code of {}?"
+    asked = rng.sample(sorted(codes), min(questions, keys))
+    turns: list[str] = []
+    for word in asked:
+        turns += [form.format(word), codes[word]]
+    turns[0] = f"{text}\n{turns[0]}"
+    return _item("needles", text, *turns)
+
+
+def _needles(rng: random.Random) -> Item:
+    return needles(rng, keys=rng.randint(2, 12))
+
+
+def _all_needles(rng: random.Random) -> Item:
+    """All keys of one text asked in turn: far more to learn from one reading."""
+    keys = rng.randint(3, 10)
+    return needles(rng, keys, keys)
+
+
+# Tools ------------------------------------------------------------------------------------
+
+
+def _tool(name: str, description: str, *arguments: str) -> Message:
+    properties = {argument: {"type": "string"} for argument in arguments}
+    parameters = {"type": "object", "properties": properties, "required": list(arguments)}
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+TOOLS = {
+    "get_weather": _tool("get_weather", "Weather of a city", "city"),
+    "calculate": _tool("calculate", "Value of an expression", "expression"),
+    "translate": _tool("translate", "Translate a word", "word"),
+}
+
+
+def _tool_use(rng: random.Random) -> tuple[Item, Item]:
+    """A call, and the same conversation gone on to the answer after the tool has replied."""
+    chinese = rng.random() < 0.5
+    name = rng.choice(sorted(TOOLS))
+    if name == "get_weather":
+        place = rng.choice(sorted(CITIES))
+        place = CITIES[place] if chinese else place
+        arguments = {"city": place}
+        question = f"{place}的天气怎么样？" if chinese else f"How is the weather in {place}?"
+        degrees = str(rng.randint(-9, 39))
+        result = {"degrees": degrees}
+        answer = f"{place}现在{degrees}度。" if chinese else f"It is {degrees} degrees in {place}."
+    elif name == "calculate":
+        a, b = rng.randint(100, 999), rng.randint(100, 999)
+        arguments = {"expression": f"{a}*{b}"}
+        question = f"{a}乘{b}等于多少？" if chinese else f"What is {a} times {b}?"
+        result = {"value": str(a * b)}
+        answer = f"等于{a * b}。" if chinese else f"It is {a * b}."
+    else:
+        english = rng.choice(sorted(LEXICON))
+        source, target = english, LEXICON[english]
+        if chinese:
+            source, target = target, source
+        arguments = {"word": source}
+        question = f"用工具翻译：{source}" if chinese else f"Translate with the tool: {source}"
+        result = {"translation": target}
+        answer = f"是{target}。" if chinese else f"It is {target}."
+    others = [tool for tool in sorted(TOOLS) if tool != name]
+    offered = rng.sample(others, rng.randint(0, len(others))) + [name]
+    rng.shuffle(offered)
+    tools = tuple(TOOLS[tool] for tool in offered)
+    call = {"type": "function", "function": {"name": name, "arguments": arguments}}
+    asked = {"role": "user", "content": question}
+    called = {"role": "assistant", "content": "", "tool_calls": [call]}
+    replied = {"role": "tool", "content": json.dumps(result, ensure_ascii=False)}
+    final = {"role": "assistant", "content": answer}
+    key = f"{question} {offered}"
+    return (
+        Item("tools", key, (asked, called), tools),
+        Item("tools", key, (asked, called, replied, final), tools),
+    )
+
+
+def _tools(rng: random.Random) -> Item:
+    return rng.choice(_tool_use(rng))
+
+
+# Talk -------------------------------------------------------------------------------------
+
+
+def _talk(rng: random.Random) -> Item:
+    """Greetings, a name kept in mind, and the honest answer to what it cannot know."""
+    english, chinese = rng.choice(list(NAMES.items()))
+    strange = rng.choice(_STRANGE)
+    unknown = "I am a pocket model and do not know that.", "我是口袋模型，不知道这个。"
+    turns = rng.choice(
+        (
+            ("Hello!", "Hello! What would you like to know?"),
+            ("Hi", "Hello! What would you like to know?"),
+            ("你好", "你好！你想知道什么？"),
+            ("你好！", "你好！你想知道什么？"),
+            ("Who are you?", "I am a pocket model of the Open LLM Family Lab."),
+            ("你是谁？", "我是开源大模型家族实验室的口袋模型。"),
+            ("Thank you!", "You are welcome."),
+            ("谢谢", "不客气。"),
+            (
+                f"My name is {english}.",
+                f"Hello, {english}!",
+                "What is my name?",
+                f"Your name is {english}.",
+            ),
+            (f"我叫{chinese}。", f"你好，{chinese}！", "我叫什么名字？", f"你叫{chinese}。"),
+            (strange[0], unknown[0]),
+            (strange[1], unknown[1]),
+        )
+    )
+    return _item("talk", " ".join(turns), *turns)
+
+
+_STRANGE = (
+    ("What is the capital of France?", "法国的首都是哪里？"),
+    ("Write a poem about the sea.", "写一首关于大海的诗。"),
+    ("Who won the game last night?", "昨晚谁赢了？"),
+    ("How do I cook rice?", "米饭怎么煮？"),
+    ("Tell me a joke.", "讲个笑话。"),
+    ("What is love?", "爱是什么？"),
+    ("Explain quantum physics.", "解释一下量子力学。"),
+    ("What time is it?", "现在几点了？"),
+    ("Can you help me with my homework?", "能帮我做作业吗？"),
+    ("Why is the sky blue?", "天空为什么是蓝色的？"),
+)
+
+
+# The whole --------------------------------------------------------------------------------
+
+SKILLS: dict[str, Callable[[random.Random], Item]] = {
+    "facts": _fact,
+    "lexicon": _lexicon,
+    "sums": _sum,
+    "copy": _word_list("copy"),
+    "reverse": _word_list("reverse"),
+    "upper": _word_list("upper"),
+    "needles": _needles,
+    "tools": _tools,
+    "python": _python,
+    "talk": _talk,
+}
+
+MIXTURE: dict[str, float] = {
+    "facts": 0.17,
+    "lexicon": 0.08,
+    "sums": 0.24,
+    "copy": 0.05,
+    "reverse": 0.07,
+    "upper": 0.07,
+    "needles": 0.10,
+    "tools": 0.08,
+    "python": 0.10,
+    "talk": 0.04,
+}
+"""Share of each skill among the training items; sums need most, as they must be understood."""
+
+
+def draw(rng: random.Random, skill: str, split: str) -> Item:
+    """One item of a skill from one half.
+
+    Usage: ``draw(random.Random(0), "sums", "test")``
+    """
+    while True:
+        item = SKILLS[skill](rng)
+        # Talk is closed: there is nothing in it that should generalise.
+        if skill == "talk" or item.split == split:
+            return item
+
+
+def training_items(rng: random.Random) -> Iterator[Item]:
+    """Endless training items by :data:`MIXTURE`; half the needles ask for all keys of a text."""
+    skills, shares = list(MIXTURE), list(MIXTURE.values())
+    while True:
+        skill = rng.choices(skills, shares)[0]
+        if skill == "needles" and rng.random() < 0.5:
+            item = _all_needles(rng)
+            if item.split == "train":
+                yield item
+        else:
+            yield draw(rng, skill, "train")
+
+
+def held_out(skill: str, count: int, seed: int = 0) -> list[Item]:
+    """*count* test items of one skill, all different, the same for every model.
+
+    Usage: ``held_out("reverse", 500)``. A skill with fewer test items than asked gives all it has.
+    """
+    rng = random.Random(f"held out {skill} {seed}")
+    found: dict[str, Item] = {}
+    for _ in range(50 * count):
+        item = draw(rng, skill, "test")
+        found.setdefault(json.dumps(item.messages, ensure_ascii=False), item)
+        if len(found) == count:
+            break
+    return list(found.values())
