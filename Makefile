@@ -1,0 +1,51 @@
+# make lab      set up, then JupyterLab on lesson 00
+# make test     set up, then every test but the slow ones, with the network off where the system can
+# make test-all make test, then the slow ones
+SHELL := /bin/sh
+venv := .venv
+python := $(venv)/bin/python
+ready := $(venv)/.ready
+
+language := $(or $(LABKIT_LANG),$(LC_ALL),$(LANG))
+lesson := $(if $(filter zh% ZH% Zh%,$(language)),zh,en)/00_start-here.ipynb
+lessons := $(wildcard notebooks/en notebooks/zh)
+root := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab setup test test-all notebooks pocket bench constraints clean
+
+lab: $(ready)
+	$(python) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks $(root) \
+		$(LAB_ARGS) notebooks/$(lesson)
+
+setup: $(ready)
+
+$(ready): pyproject.toml constraints.txt .ci/setup
+	LABKIT_VENV=$(venv) .ci/setup
+	touch $@
+
+test: $(ready)
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+	LABKIT_STATIC=1 .ci/offline $(python) -m pytest -m "not slow" --nbval tests $(lessons)
+
+# The slow ones make environments of their own, which needs the network.
+test-all: test
+	$(python) -m pytest -m slow
+
+notebooks: $(ready)
+	$(python) notebooks/build.py
+
+pocket: $(ready)
+	$(python) -m labkit.pocket.recipe
+
+bench: $(ready)
+	$(python) -m labkit.pocket.recipe measure
+
+# To move a version: install it in $(venv), run `make test-all`, then this.
+constraints: $(ready)
+	$(python) .ci/constraints.py > $(venv)/constraints.txt
+	mv $(venv)/constraints.txt constraints.txt
+
+clean:
+	rm -rf $(venv) build dist artefacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
