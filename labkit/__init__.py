@@ -1,0 +1,48 @@
+"""Open LLM Family Lab: the few names a notebook types.
+
+Usage: ``import labkit as lab; lab.hardware()``
+
+Importing this package imports nothing else: each name brings its module on first use (PEP 562).
+To add a name, write it in both lists below; a test compares them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers
+    from .errors import LabError as LabError
+    from .i18n import use_language as use_language
+    from .machine import hardware as hardware
+
+_MODULES = {
+    "LabError": "errors",
+    "hardware": "machine",
+    "use_language": "i18n",
+}
+"""Public name to the module that holds it."""
+
+__all__ = [*_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _MODULES:
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("open-llm-family-lab")
+    except metadata.PackageNotFoundError:
+        return "0+not.installed"  # run from a checkout: there is no version to tell
