@@ -182,7 +182,7 @@ def facts() -> dict[tuple[str, str], Text]:
 
 @cache
 def _fact_list() -> tuple[tuple[str, str, Text], ...]:
-    return tuple((subject, what, answer) for (subject, what), answer in facts().items())
+    return tuple((*key, answer) for key, answer in sorted(facts().items()))
 
 
 def _fact(rng: random.Random) -> Item:
@@ -197,7 +197,9 @@ def _fact(rng: random.Random) -> Item:
 
 def _sum(rng: random.Random) -> Item:
     a, b = rng.randint(10, 99), rng.randint(10, 99)
-    question = rng.choice(("{} + {} = ?", "What is {} + {}?", "{}加{}等于多少？", "{} + {} 等于几？"))
+    question = rng.choice(
+        ("{} + {} = ?", "What is {} + {}?", "{}加{}等于多少？", "{} + {} 等于几？")
+    )
     return _item("sums", f"{a}+{b}", question.format(a, b), str(a + b))
 
 
@@ -256,21 +258,30 @@ def _lexicon(rng: random.Random) -> Item:
 # Needles ----------------------------------------------------------------------------------
 
 
-def needle_text(rng: random.Random, keys: int, chinese: bool) -> tuple[str, dict[str, str]]:
+def needle_text(
+    rng: random.Random, keys: int, chinese: bool, filler: int = 0
+) -> tuple[str, dict[str, str]]:
     """A text that gives each of *keys* words a number of three digits, and the numbers.
 
     Usage: ``text, codes = needle_text(random.Random(0), 6, chinese=False)``
     """
-    words = rng.sample(sorted(LEXICON.values() if chinese else LEXICON), keys)
-    codes = {word: f"{rng.randint(100, 999)}" for word in words}
+    words = sorted(LEXICON.values() if chinese else LEXICON)
+    codes = {word: f"{rng.randint(100, 999)}" for word in rng.sample(words, keys)}
     form = "{}的号码是{}。" if chinese else "The code of {} is {}. "
-    return "".join(form.format(*pair) for pair in codes.items()).strip(), codes
+    empty = "{}在{}旁边。" if chinese else "The {} is near the {}. "
+    sentences = [form.format(*pair) for pair in codes.items()]
+    for _ in range(filler):
+        sentences.insert(rng.randint(0, len(sentences)), empty.format(*rng.sample(words, 2)))
+    return "".join(sentences).strip(), codes
 
 
-def needles(rng: random.Random, keys: int, questions: int = 1) -> Item:
-    """Ask for *questions* of the *keys* numbers of one text, one after the other."""
+def needles(rng: random.Random, keys: int, questions: int = 1, filler: int = 0) -> Item:
+    """Ask for *questions* of the *keys* numbers of one text, one after the other.
+
+    filler: sentences without a number that are strewn among the others.
+    """
     chinese = rng.random() < 0.5
-    text, codes = needle_text(rng, keys, chinese)
+    text, codes = needle_text(rng, keys, chinese, filler)
     form = "{}的号码是多少？" if chinese else "What is the code of {}?"
     asked = rng.sample(sorted(codes), min(questions, keys))
     turns: list[str] = []

@@ -14,7 +14,8 @@ class Family:
 
     model_class, config: Hugging Face's class and the fields of its config (sizes in units,
     ``max_position_embeddings`` in tokens). pre: llama.cpp's name of the pre-tokenizer, or ``spm``.
-    special: special tokens in the order of their ids. template: file name, None for a base model.
+    special: special tokens in the order of their ids. template: file name;
+    ``plain`` is running text, for a base model, and is not shipped.
     parent: the model whose weights it starts from. steps: of training. length, rows: tokens a row
     and rows a step; long_length, long_rows: the same for the last ``long_steps`` of the steps.
     turn_end: token that ends an answer although the template does not write it.
@@ -30,7 +31,7 @@ class Family:
     bos: str | None
     eos: tuple[str, ...]
     pad: str
-    template: str | None
+    template: str
     parent: str | None
     steps: int
     learning_rate: float = 1e-3
@@ -43,10 +44,13 @@ class Family:
     notes: str = field(default="")
 
     @property
-    def chat_template(self) -> str | None:
+    def chats(self) -> bool:
+        """Whether it is taught to hold a conversation."""
+        return self.template != "plain"
+
+    @property
+    def chat_template(self) -> str:
         """The Jinja source of the chat template."""
-        if self.template is None:
-            return None
         return (TEMPLATES / f"{self.template}.jinja").read_text(encoding="utf-8").rstrip("\n")
 
 
@@ -93,10 +97,11 @@ FAMILIES: dict[str, Family] = {
             bos="<|begin_of_text|>",
             eos=("<|end_of_text|>",),
             pad="<|finetune_right_pad_id|>",
-            template=None,
+            template="plain",
             parent=None,
-            steps=2600,
+            steps=4000,
             learning_rate=2e-3,
+            turn_end="\n",
         ),
         Family(
             name="llama3",

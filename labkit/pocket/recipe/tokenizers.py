@@ -29,7 +29,7 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
         r"\p{N}",
     ),
 }
-"""llama.cpp's name of a pre-tokenizer to the regular expressions it splits by, one after another."""
+"""llama.cpp's name of a pre-tokenizer to the regular expressions it splits by, in turn."""
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str], pre: str):  # noqa: ANN201
