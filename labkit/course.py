@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from .catalog import DATA, Text
 from .errors import LabError
@@ -185,6 +185,14 @@ def check(
     if is_graded() and verdict.state != "right":
         raise AssertionError(str(verdict))
     return verdict
+
+
+@overload
+def predict(id: str, choice: None = None) -> Prediction: ...
+
+
+@overload
+def predict(id: str, choice: str) -> Verdict: ...
 
 
 def predict(id: str, choice: str | None = None) -> Verdict | Prediction:
