@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import corpus
+from .. import corpus
 from .families import Family
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import corpus
+from .. import corpus
 from .batches import batch
 from .families import Family
 from .inheritance import inherit

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 from zlib import crc32
 
-from ...catalog import Text, families, models
+from ..catalog import Text, families, models
 from .words import CITIES, LEXICON, NAMES
 
 Message = dict[str, Any]
