@@ -7,12 +7,14 @@ To add a name, write it in both lists below; a test compares them.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # for editors and type checkers
+TYPE_CHECKING = False  # editors and type checkers take it as true; importing typing costs 10 ms
+if TYPE_CHECKING:
     from .errors import LabError as LabError
     from .i18n import use_language as use_language
     from .machine import hardware as hardware
+
+    __version__: str
 
 _MODULES = {
     "LabError": "errors",
@@ -24,9 +26,9 @@ _MODULES = {
 __all__ = [*_MODULES, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
-        value: Any = _version()
+        value: object = _version()
     elif name in _MODULES:
         value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     else:

@@ -153,8 +153,8 @@ def _advice(hardware: Hardware, packages: tuple[Package, ...]) -> list[str]:
                 "No GPU was found. Every lesson runs without one. Real 7B models run too once they "
                 "are quantized to 4 bits and fit in memory, but slowly; to fine-tune real models "
                 "of that size in a reasonable time you need a GPU.",
-                "没有找到 GPU。所有课程都不需要它。真实的 7B 模型量化到 4 位、内存放得下时也能运行，只是"
-                "比较慢；要在合理的时间内微调这么大的真实模型，就需要 GPU 了。",
+                "没有找到 GPU。所有课程都不需要它。真实的 7B 模型量化到 4 位、内存放得下时也能"
+                "运行，只是比较慢；要在合理的时间内微调这么大的真实模型，就需要 GPU 了。",
             )
         )
     versions = {package.name: package.version or "" for package in packages}

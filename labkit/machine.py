@@ -1,5 +1,6 @@
 """This computer as it can be used from here: processor, memory, GPUs, disk, platform."""
 
+import html
 import os
 import platform
 import shutil
@@ -133,6 +134,11 @@ class Hardware:
 
     def __str__(self) -> str:
         return "\n".join(f"{label}: {words}" for label, words in self.rows())
+
+    def _repr_html_(self) -> str:
+        cells = ((html.escape(label), html.escape(words)) for label, words in self.rows())
+        lines = (f"<tr><th>{label}</th><td>{words}</td></tr>" for label, words in cells)
+        return f'<table style="text-align: left">{"".join(lines)}</table>'
 
 
 def hardware(host: Host | None = None) -> Hardware:
