@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from .catalog import DATA, Text
+from .diagnosis import TRACKS, Lesson, lessons
 from .errors import LabError
 from .i18n import t
-from .learner import State, is_graded, record
+from .learner import State, answers, is_graded, record
 
 _COLORS = {"right": "#2e7d32", "wrong": "#c62828", "open": "#757575"}
 _SIGNS = {"right": "✔", "wrong": "✘", "open": "○"}
@@ -239,3 +240,63 @@ def _wrong(answer: object, expected: object, tolerance: float) -> str:
     if isinstance(expected, str) and isinstance(answer, str):
         return "" if answer.strip() == expected.strip() else not_it
     return "" if answer == expected else not_it
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One lesson and how far the learner is: exercises and predictions got right, of how many."""
+
+    lesson: Lesson
+    right: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The lessons, for whom they are, and how far the learner is; shows itself as a table."""
+
+    stages: tuple[Stage, ...]
+
+    def rows(self) -> list[list[str]]:
+        """The table, the heading first; in the reader's language."""
+        tracks = dict(
+            beginner=t("beginner", "入门"),
+            developer=t("developer", "开发者"),
+            enterprise=t("enterprise", "企业"),
+        )
+        rows = [["", t("Lesson", "课"), *(tracks[key] for key in TRACKS), t("right", "答对")]]
+        for stage in self.stages:
+            marks = ["●" if key in stage.lesson.tracks else "" for key in TRACKS]
+            right = f"{stage.right}/{stage.total}" if stage.total else ""
+            rows.append([stage.lesson.id, str(stage.lesson.title), *marks, right])
+        return rows
+
+    def __str__(self) -> str:
+        (_, _, *tracks, _), *rows = self.rows()
+        lines = []
+        for place, track in enumerate(tracks, start=2):
+            mine = [f"{row[0]} {row[1]}" for row in rows if row[place]]
+            lines.append(f"{track}: {' · '.join(mine)}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head, *rows = ([html.escape(word) for word in row] for row in self.rows())
+        lines = ["<tr>" + "".join(f"<th>{word}</th>" for word in head) + "</tr>"]
+        lines += ["<tr>" + "".join(f"<td>{word}</td>" for word in row) + "</tr>" for row in rows]
+        return f"<table>{''.join(lines)}</table>"
+
+
+def overview() -> Overview:
+    """The lessons of the course, the three tracks through them, and how far the learner is.
+
+    Usage: ``overview()`` as the last line of a cell. Static renderings show nothing as done.
+    """
+    done = {id for id, answer in answers().items() if answer["state"] == "right"}
+    known = [*exercises(), *questions()]
+    stages = []
+    for lesson in lessons():
+        mine = {id for id in known if id.startswith(f"{lesson.id}.")}
+        stages.append(Stage(lesson, len(mine & done), len(mine)))
+    return Overview(tuple(stages))

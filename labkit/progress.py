@@ -31,7 +31,7 @@ def is_silent() -> bool:
 
 
 class Bar:
-    """A bar under way; made by :func:`progress`."""
+    """A bar under way; made by :func:`show_progress`."""
 
     def __init__(self, drawn: Any, total: int | None, callback: Callback | None) -> None:
         self._drawn = drawn  # a tqdm bar, or None where nothing is drawn
@@ -54,12 +54,12 @@ class Bar:
 
 
 @contextmanager
-def progress(
+def show_progress(
     total: int | None, title: str, *, unit: str = "it", callback: Callback | None = None
 ) -> Iterator[Bar]:
     """Show how far a long task is, and about how long the rest will take.
 
-    Usage: ``with progress(steps, "training") as bar: bar.advance()``
+    Usage: ``with show_progress(steps, "training") as bar: bar.advance()``
 
     total: how many units there are; None if unknown (then no rest is estimated).
     unit: what is counted; ``"B"`` counts bytes and shows kB, MB, GB.
@@ -88,7 +88,7 @@ def track(
     items has a length. A step counts as done when the next item is asked for.
     """
     total = len(items) if isinstance(items, Sized) else None
-    with progress(total, title, unit=unit, callback=callback) as bar:
+    with show_progress(total, title, unit=unit, callback=callback) as bar:
         for item in items:
             yield item
             bar.advance()

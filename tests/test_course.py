@@ -231,3 +231,18 @@ def test_the_file_is_among_the_users_data(monkeypatch: pytest.MonkeyPatch) -> No
     path = learner.progress_file()
     assert (path.parent.name, path.name) == ("labkit", "progress.json")
     assert path.is_relative_to(Path.home()) or "XDG_DATA_HOME" in os.environ
+
+
+# The overview
+
+
+def test_the_overview_shows_tracks_and_how_far_one_is() -> None:
+    start = course.overview().stages[0]
+    assert (start.lesson.id, start.right) == ("00", 0)
+    course.check(ID, 6, 6)
+    course.check("00.exact-match", 1, 2)
+    after = course.overview()
+    assert (after.stages[0].right, after.stages[0].total) == (1, start.total)
+    row = after.rows()[1]
+    assert row == ["00", "Start here", "●", "●", "●", f"1/{start.total}"]
+    assert after._repr_html_().count("<tr>") == len(after.stages) + 1

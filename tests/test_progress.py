@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.progress import is_silent, progress, track
+from labkit.progress import is_silent, show_progress, track
 
 
 class Terminal(io.StringIO):
@@ -21,7 +21,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_shows_title_percent_and_words() -> None:
-    with redirect_stderr(Terminal()) as terminal, progress(4, "baking") as bar:
+    with redirect_stderr(Terminal()) as terminal, show_progress(4, "baking") as bar:
         bar.advance(4)
         bar.note("done soon")
     shown = terminal.getvalue()
@@ -31,7 +31,10 @@ def test_a_terminal_shows_title_percent_and_words() -> None:
 
 
 def test_bytes_are_shown_with_their_unit() -> None:
-    with redirect_stderr(Terminal()) as terminal, progress(2_000_000, "fetching", unit="B") as bar:
+    with (
+        redirect_stderr(Terminal()) as terminal,
+        show_progress(2_000_000, "fetching", unit="B") as bar,
+    ):
         bar.advance(2_000_000)
     assert "2.00M/2.00M" in terminal.getvalue()
 
@@ -52,7 +55,7 @@ def test_a_pipe_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
 @given(st.lists(st.integers(min_value=0, max_value=50), max_size=20))
 def test_the_callback_hears_every_step(steps: list[int]) -> None:
     heard: list[tuple[int, int | None]] = []
-    with progress(sum(steps), "adding", callback=lambda *said: heard.append(said)) as bar:
+    with show_progress(sum(steps), "adding", callback=lambda *said: heard.append(said)) as bar:
         for step in steps:
             bar.advance(step)
     assert heard == [(sum(steps[: n + 1]), sum(steps)) for n in range(len(steps))]
@@ -69,7 +72,7 @@ def test_an_interrupt_passes_and_closes_the_bar() -> None:
     with (
         redirect_stderr(Terminal()) as terminal,
         pytest.raises(KeyboardInterrupt),
-        progress(10, "waiting") as bar,
+        show_progress(10, "waiting") as bar,
     ):
         bar.advance(3)
         raise KeyboardInterrupt

@@ -8,7 +8,7 @@ import torch
 
 from ...errors import LabError
 from ...machine import cache_folder
-from ...progress import progress
+from ...progress import show_progress
 from .families import FAMILIES, Family
 from .training import WEIGHTS, train
 
@@ -35,7 +35,7 @@ def _train_one(family: Family, work: Path) -> None:
         raise LabError(f"{family.name} starts from {family.parent}.", "Train that one first.")
     print(f"{family.name}: {family.steps} steps")
     began = time.monotonic()
-    with progress(family.steps, family.name) as bar:
+    with show_progress(family.steps, family.name) as bar:
         done = 0
 
         def report(step: int, loss: float) -> None:
