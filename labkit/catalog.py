@@ -1,19 +1,21 @@
-"""The catalogue: families, models and licenses, read from ``labkit/data/*.toml``.
+"""The catalogue: models, families, licences, scores, prices and hardware from ``labkit/data``.
 
 Usage: ``find("Qwen2.5-7B").context``; ``[m.name for m in models() if m.course]``
 
-Every fact in the data carries its source and the day it was read; a field listed in ``unverified``
-comes from memory and is to be shown as such. Files are parsed on first use and kept; the full check
-of all of them is :func:`validate`.
+Every fact carries its source and the day it was read; a field named in ``unverified`` comes from
+memory and must be shown as such. A file is parsed when it is first asked for, and kept; the full
+check of all of them is :func:`validate`. What the fields mean stands in ``labkit/data/README.md``.
 """
 
 import difflib
+import json
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, TypeVar
 
 from .errors import LabError
 from .i18n import t
@@ -32,8 +34,17 @@ class Text:
         return t(self.en, self.zh)
 
 
+class Row:
+    """A line of a data file; :func:`validate` refuses fields that are not declared."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+
+
+R = TypeVar("R", bound=Row)
+
+
 @dataclass(frozen=True)
-class Family:
+class Family(Row):
     """A line of models by one maker. lesson: the number of the lesson that explains it."""
 
     key: str
@@ -44,13 +55,34 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Model:
-    """One model of the catalogue.
+class License(Row):
+    """On what terms weights may be used; our reading, not legal advice.
 
-    parameters, active_parameters: exact counts of the text model, each tensor once; for experts,
-    active counts those one token passes through, embeddings and output included.
-    context: tokens its maker says it is good for. config: the architecture in the words of its own
-    config.json on Hugging Face. release_date: ISO, to the day or to the month.
+    commercial: "yes", "conditions" or "no". user_limit: monthly active users, revenue_limit: US
+    dollars a month, above which more is asked.
+    """
+
+    key: str
+    name: str
+    commercial: Literal["yes", "conditions", "no"]
+    conditions: Text
+    link: str
+    source: str
+    as_of: str
+    user_limit: int | None = None
+    revenue_limit: int | None = None
+    unverified: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model(Row):
+    """One model.
+
+    parameters, active_parameters: exact counts of the text model, each tensor once; active are
+    those one token passes through, embeddings and output included. context: tokens. config: the
+    architecture in the words of its own config.json on Hugging Face. release_date: ISO.
+    thinking: whether it reasons before it answers, always or on demand; None: no, or not known.
+    superseded_by: today's model in its place; None where the line ends or this is the newest.
     """
 
     name: str
@@ -63,17 +95,20 @@ class Model:
     languages: tuple[str, ...]
     license: str
     huggingface: str
-    verification: str
+    verification: Literal["verified", "config", "unverified"]
     as_of: str
     config: Mapping[str, Any]
     sources: Mapping[str, str]
     course: bool = False
-    specialty: str = "general"
+    specialty: Literal["general", "code", "math"] = "general"
     base: str | None = None
     superseded_by: str | None = None
+    vision: bool = False
+    thinking: Literal["always", "hybrid"] | None = None
+    native_dtype: Literal["bf16", "fp8", "mxfp4"] = "bf16"
     modelscope: str | None = None
     gguf: tuple[str, ...] = ()
-    unverified: tuple[str, ...] = field(default=())
+    unverified: tuple[str, ...] = ()
 
     @property
     def num_hidden_layers(self) -> int:
@@ -91,37 +126,186 @@ class Model:
         return self.config.get("vocab_size") or self.config["padded_vocab_size"]
 
 
-def _read(path: str) -> dict[str, Any]:
-    return tomllib.loads((DATA / path).read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class Derived(Row):
+    """A model made from another for a field of work; its architecture is that of its base."""
+
+    name: str
+    base: str
+    family: str
+    field: Literal["medicine", "law", "finance", "math"]
+    method: Text
+    languages: tuple[str, ...]
+    release_date: str
+    link: str
+    source: str
+    as_of: str
+    license: str | None = None
+    commercial: Literal["yes", "conditions", "no"] | None = None
+    huggingface: str | None = None
+    unverified: tuple[str, ...] = ()
 
 
-def _text(raw: Mapping[str, str]) -> Text:
-    return Text(raw["en"], raw["zh"])
+@dataclass(frozen=True)
+class Score(Row):
+    """A published benchmark score in per cent; comparable only within one source and protocol."""
+
+    model: str
+    variant: Literal["base", "chat", "rl"]
+    benchmark: str
+    score: float
+    as_of: str
+    source: str | None = None
+    protocol: str | None = None
+    unverified: bool = False
+
+
+@dataclass(frozen=True)
+class Price(Row):
+    """What a hosted model costs: input, output and cached input in US dollars a million tokens."""
+
+    provider: str
+    model: str
+    input: float
+    output: float
+    as_of: str
+    source: str
+    cached_input: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Rental(Row):
+    """What an hour of one device costs in US dollars."""
+
+    usd_per_hour: float
+    provider: str | None = None
+    as_of: str | None = None
+    source: str | None = None
+    unverified: bool = False
+
+
+@dataclass(frozen=True)
+class Device(Row):
+    """A GPU, an Apple chip, a small board or a processor with its memory; peaks by the maker.
+
+    memory_gb and bandwidth_gbps in 10⁹ bytes and 10⁹ bytes a second, unified: memory shared with
+    the processor, and memory_gb is the largest one can buy. watts: its rated power.
+    """
+
+    name: str
+    kind: Literal["gpu", "apple", "board", "cpu"]
+    as_of: str
+    memory_gb: int | None = None
+    unified: bool = False
+    bandwidth_gbps: float | None = None
+    bf16_tflops: float | None = None
+    fp16_tflops: float | None = None
+    watts: int | None = None
+    source: str | None = None
+    rentals: tuple[Rental, ...] = ()
+    unverified: tuple[str, ...] = ()
+
+
+def _rows(path: str, table: str) -> Iterator[dict[str, Any]]:
+    """The lines of one file; what stands above them (``as_of``) holds for each."""
+    data = tomllib.loads((DATA / path).read_text(encoding="utf-8"))
+    rows = data.pop(table)
+    return (data | row for row in rows)
+
+
+def _model_rows() -> Iterator[dict[str, Any]]:
+    return (row for family in families() for row in _rows(f"models/{family.key}.toml", "model"))
+
+
+def _score_rows() -> Iterator[dict[str, Any]]:
+    for table in _rows("benchmarks.toml", "table"):
+        scores = table.pop("scores")
+        yield from (table | score for score in scores)
+
+
+READ: dict[type[Row], Callable[[], Iterator[dict[str, Any]]]] = {
+    Family: lambda: _rows("families.toml", "family"),
+    License: lambda: _rows("licenses.toml", "license"),
+    Model: _model_rows,
+    Derived: lambda: _rows("derived.toml", "derived"),
+    Score: _score_rows,
+    Price: lambda: _rows("prices.toml", "price"),
+    Device: lambda: _rows("hardware.toml", "device"),
+}
+"""Class to the lines it is made from."""
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(Rental(**v) if isinstance(v, dict) else v for v in value)
+    if isinstance(value, dict) and value.keys() == {"en", "zh"}:
+        return Text(**value)
+    return value
+
+
+def _make(kind: type[R]) -> tuple[R, ...]:
+    return tuple(kind(**{k: _frozen(v) for k, v in row.items()}) for row in READ[kind]())
 
 
 @cache
 def families() -> tuple[Family, ...]:
-    """All families, in the order of the lessons.
+    """All families: those of the course in the order of its lessons, then the others.
 
     Usage: ``{f.key: str(f.maker) for f in families()}``
     """
-    return tuple(
-        Family(**row | {"name": _text(row["name"]), "maker": _text(row["maker"])})
-        for row in _read("families.toml")["family"]
-    )
+    return _make(Family)
 
 
 @cache
 def models() -> tuple[Model, ...]:
-    """All models: families in the order of the lessons, in a family by date.
+    """All models: families in their order, in a family by date and size.
 
     Usage: ``[m.name for m in models() if m.course]``
     """
-    rows = [row for f in families() for row in _read(f"models/{f.key}.toml")["model"]]
-    frozen: list[dict[str, Any]] = [
-        {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()} for row in rows
-    ]
-    return tuple(Model(**row) for row in frozen)
+    return _make(Model)
+
+
+@cache
+def licenses() -> Mapping[str, License]:
+    """Licences by key. Usage: ``licenses()[find("Qwen2.5-3B").license].commercial  # "no"``"""
+    return {row.key: row for row in _make(License)}
+
+
+@cache
+def derived_models() -> tuple[Derived, ...]:
+    """Models made from others for medicine, law, finance and mathematics.
+
+    Usage: ``[d.name for d in derived_models() if d.base == "Llama-2-7B"]``
+    """
+    return _make(Derived)
+
+
+@cache
+def scores() -> tuple[Score, ...]:
+    """Published scores, closed models for comparison among them.
+
+    Usage: ``[s for s in scores() if s.model == "Qwen2.5-7B"]``
+    """
+    return _make(Score)
+
+
+@cache
+def prices() -> tuple[Price, ...]:
+    """Prices of hosted models. Usage: ``min(prices(), key=lambda p: p.output)``"""
+    return _make(Price)
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """Hardware. Usage: ``{d.name: d.bandwidth_gbps for d in devices()}``"""
+    return _make(Device)
+
+
+@cache
+def _by_name() -> Mapping[str, Model]:
+    ids = {m.huggingface.lower(): m for m in models()}
+    return ids | {m.name.lower(): m for m in models()}
 
 
 def find(name: str) -> Model:
@@ -129,7 +313,7 @@ def find(name: str) -> Model:
 
     Usage: ``find("qwen2.5-7b")``. Raises LabError with the nearest names for any other.
     """
-    known = {m.huggingface.lower(): m for m in models()} | {m.name.lower(): m for m in models()}
+    known = _by_name()
     if name.lower() in known:
         return known[name.lower()]
     near = difflib.get_close_matches(name.lower(), known, n=3)
@@ -140,3 +324,68 @@ def find(name: str) -> Model:
         if names
         else t("List them with: labkit models", "用 labkit models 可列出全部模型。"),
     )
+
+
+def heir(model: Model) -> Model:
+    """Today's model in the place of this one: itself, or the end of its ``superseded_by``.
+
+    Usage: ``heir(find("Llama-2-7B")).name  # "Llama-3.1-8B"``
+    """
+    while model.superseded_by:
+        model = find(model.superseded_by)
+    return model
+
+
+def not_legal_advice() -> str:
+    """The sentence to show wherever a licence is shown."""
+    return t(
+        "Our short reading of the licence, not legal advice; read its text before you rely on it.",
+        "以上是我们对许可证的简要理解，不构成法律意见；使用前请阅读原文。",
+    )
+
+
+def validate() -> list[str]:
+    """Check every line of every file; the faults found, in words, and none if all is well.
+
+    Usage: ``assert not validate()``. Fields, types and words by pydantic; names that point at
+    other entries, ISO dates, and a source for every fact by hand.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    faults = []
+    for kind, read in READ.items():
+        adapter = TypeAdapter(kind)
+        for row in read():
+            try:
+                adapter.validate_json(json.dumps(row))
+            except ValidationError as error:
+                name = row.get("name") or row.get("key") or row.get("model")
+                faults += [f"{kind.__name__} {name}: {e['loc']} {e['msg']}" for e in error.errors()]
+    return faults or [*_dangling(), *_unsourced()]
+
+
+def _dangling() -> Iterator[str]:
+    names = {m.name for m in models()}
+    keys = {f.key for f in families()}
+    for m in models():
+        if m.family not in keys:
+            yield f"{m.name}: the family '{m.family}' is not listed"
+        if m.license not in licenses():
+            yield f"{m.name}: the license '{m.license}' is not listed"
+        if m.superseded_by not in (None, *names):
+            yield f"{m.name}: its heir '{m.superseded_by}' is not listed"
+    for d in derived_models():
+        if d.family not in keys or d.license not in (None, *licenses()):
+            yield f"{d.name}: the family '{d.family}' or license '{d.license}' is not listed"
+
+
+def _unsourced() -> Iterator[str]:
+    for m in models():
+        for fact in ("config", "parameters", "license", "release_date", "languages"):
+            if not m.sources.get(fact) and fact not in m.unverified:
+                yield f"{m.name}: '{fact}' has no source and is not marked unverified"
+    dated = [(m.name, m.as_of, m.release_date) for m in models()]
+    dated += [(p.model, p.as_of, p.as_of) for p in prices()]
+    for name, *dates in dated:
+        if not all(re.fullmatch(r"20\d\d-\d\d(-\d\d)?", date) for date in dates):
+            yield f"{name}: {dates} are not ISO dates"
