@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -98,6 +99,12 @@ def imports(module: str, path: Path) -> set[str]:
 def test_every_file_has_its_place_in_the_order() -> None:
     homeless = [module for module in modules() if place(module) is None]
     assert not homeless, f"write these into FLOORS of {__file__}: {homeless}"
+
+
+def test_contributing_shows_this_order() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d \w+ \| (.+?) \|", text, re.MULTILINE)
+    assert [" ".join(re.findall(r"`(.+?)`", row)) for row in rows] == list(FLOORS)
 
 
 def test_a_file_imports_only_from_files_earlier_in_the_order() -> None:
