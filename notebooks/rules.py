@@ -46,9 +46,14 @@ def read(source: Path) -> list[Cell]:
     if len(lines) != len(cells):
         raise BuildError(f"{source}:1: there is text outside of cells, or '# %%' inside of one")
     return [
-        Cell(line, cell.cell_type, cell.source, dict(cell.metadata))
+        Cell(line, cell.cell_type, cell.source, _options(cell.metadata))
         for line, cell in zip(lines, cells, strict=True)
     ]
+
+
+def _options(metadata: dict[str, Any]) -> dict[str, Any]:
+    # jupytext notes the blank lines between cells here, so that it could write them again
+    return {key: value for key, value in metadata.items() if not key.startswith("lines_to_")}
 
 
 def check(source: Path) -> list[str]:
