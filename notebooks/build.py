@@ -36,7 +36,7 @@ Version = Literal["student", "solved", "assignment"]
 SETUP = """# @title Set-up: installs what is missing on Colab, does nothing elsewhere
 import importlib.util, sys
 if "google.colab" in sys.modules and importlib.util.find_spec("labkit") is None:
-    %pip install --quiet --only-binary :all: "open-llm-family-lab[models,lab] @ git+{repository}"
+    %pip install --quiet --only-binary :all: "open-llm-family-lab[models,finetune] @ git+{repository}"
 from labkit.i18n import use_language
 use_language("{language}")"""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from labkit import course, learner
 from labkit.errors import LabError
 from labkit.i18n import use_language
+from labkit.widgets.prediction import ask
 
 ID = "00.weights-size"
 QUESTION = "00.unheard"
@@ -246,3 +247,25 @@ def test_the_overview_shows_tracks_and_how_far_one_is() -> None:
     row = after.rows()[1]
     assert row == ["00", "Start here", "●", "●", "●", f"1/{start.total}"]
     assert after._repr_html_().count("<tr>") == len(after.stages) + 1
+
+
+# The prediction's radio buttons
+
+
+def test_choosing_shows_the_reason_and_keeps_the_state(learner_file: Path) -> None:
+    view = ask(QUESTION)
+    _, buttons, verdict = view.children
+    assert (buttons.value, verdict.value) == (None, "")
+    buttons.value = "b"
+    assert str(course.questions()[QUESTION].choices[1].why) in verdict.value
+    assert learner.answers()[QUESTION]["state"] == "right"
+    buttons.value = "a"
+    assert str(course.questions()[QUESTION].choices[0].why) in verdict.value
+
+
+@pytest.mark.parametrize("variable", ["LABKIT_STATIC", "LABKIT_GRADING"])
+def test_where_nothing_lives_the_question_is_written(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    assert ask(QUESTION) == course.predict(QUESTION)
