@@ -239,9 +239,11 @@ READ: dict[type[Row], Callable[[], Iterator[dict[str, Any]]]] = {
 def _frozen(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(Rental(**v) if isinstance(v, dict) else v for v in value)
-    if isinstance(value, dict) and value.keys() == {"en", "zh"}:
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"en", "zh"}:
         return Text(**value)
-    return value
+    return {k: None if v == "null" else v for k, v in value.items()}  # TOML has no null
 
 
 def _make(kind: type[R]) -> tuple[R, ...]:

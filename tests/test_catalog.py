@@ -241,6 +241,7 @@ def _native(config):
             "vocab_size": words["padded_vocab_size"],
             "attention_bias": words["add_qkv_bias"],
             "tie_word_embeddings": words["tie_word_embeddings"],
+            "pad_token_id": None,
         }
     return BUILT_AS.get(model_type, model_type), words
 
