@@ -99,7 +99,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|finetune_right_pad_id|>",
             template="plain",
             parent=None,
-            steps=4000,
+            steps=3000,
             learning_rate=2e-3,
             turn_end="\n",
         ),

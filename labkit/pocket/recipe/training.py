@@ -90,11 +90,14 @@ def _loss(model: "PreTrainedModel", ids: "torch.Tensor", weights: "torch.Tensor"
     """Weighted cross-entropy; logits only where a token's loss counts."""
     import torch
 
-    out = model.model(input_ids=ids, use_cache=False)
-    counts = weights[:, 1:] > 0
-    logits = model.lm_head(out.last_hidden_state[:, :-1][counts]).float()
-    losses = torch.nn.functional.cross_entropy(logits, ids[:, 1:][counts], reduction="none")
-    weight = weights[:, 1:][counts]
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
+    targets, weights = ids[:, 1:].flatten(), weights[:, 1:].flatten()
+    places = weights.nonzero().flatten()
+    # Few different lengths: a processor's matrix library keeps a program for each one it has seen.
+    places = torch.nn.functional.pad(places, (0, -len(places) % 512))
+    weight = weights[places] * (torch.arange(len(places)) < int((weights > 0).sum()))
+    logits = model.lm_head(hidden[places]).float()
+    losses = torch.nn.functional.cross_entropy(logits, targets[places], reduction="none")
     return (losses * weight).sum() / weight.sum()
 
 
@@ -119,6 +122,7 @@ def train(family: Family, work: Path, report: Report) -> Path:
     import torch
     from safetensors.torch import load_file, save_file
 
+    work.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(family)
     model = make_model(family, tokenizer)
     if family.parent:
@@ -181,7 +185,9 @@ def train(family: Family, work: Path, report: Report) -> Path:
     with torch.no_grad():
         for low, high in pairs:
             low.copy_(high)
-    return _save(model, tokenizer, family)
+    folder = _save(model, tokenizer, family)
+    checkpoint.unlink(missing_ok=True)
+    return folder
 
 
 def _inherit_parent(
