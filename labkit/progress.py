@@ -92,3 +92,6 @@ def track(
         for item in items:
             yield item
             bar.advance()
+
+
+progress = show_progress

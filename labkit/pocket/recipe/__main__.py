@@ -9,7 +9,7 @@ import torch
 
 from ...errors import LabError
 from ...machine import cache_folder
-from ...progress import progress
+from ...progress import show_progress
 from .families import FAMILIES, Family
 from .report import report, write_scores
 from .training import WEIGHTS, train
@@ -55,7 +55,7 @@ def _train_one(family: Family, work: Path) -> None:
             f"Run: python -m labkit.pocket.recipe {family.parent} {family.name}",
         )
     began, first = time.monotonic(), 0
-    with progress(family.steps, family.name) as bar:
+    with show_progress(family.steps, family.name) as bar:
 
         def show(step: int, loss: float) -> None:
             nonlocal first
