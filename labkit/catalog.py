@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,8 +58,7 @@ class Family(Row):
 class License(Row):
     """On what terms weights may be used; our reading, not legal advice.
 
-    commercial: "yes", "conditions" or "no". user_limit: monthly active users, revenue_limit: US
-    dollars a month, above which more is asked.
+    user_limit: monthly active users, revenue_limit: US dollars a month, above which more is asked.
     """
 
     key: str
@@ -81,6 +80,7 @@ class Model(Row):
     parameters, active_parameters: exact counts of the text model, each tensor once; active are
     those one token passes through, embeddings and output included. context: tokens. config: the
     architecture in the words of its own config.json on Hugging Face. release_date: ISO.
+    chat: id of the chat model made from it; None where ``huggingface`` is what is published.
     thinking: whether it reasons before it answers, always or on demand; None: no, or not known.
     superseded_by: today's model in its place; None where the line ends or this is the newest.
     """
@@ -106,6 +106,7 @@ class Model(Row):
     vision: bool = False
     thinking: Literal["always", "hybrid"] | None = None
     native_dtype: Literal["bf16", "fp8", "mxfp4"] = "bf16"
+    chat: str | None = None
     modelscope: str | None = None
     gguf: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
@@ -187,10 +188,9 @@ class Rental(Row):
 
 @dataclass(frozen=True)
 class Device(Row):
-    """A GPU, an Apple chip, a small board or a processor with its memory; peaks by the maker.
+    """A GPU, an Apple chip, a small board or a processor; the maker's peaks, in units of 10⁹.
 
-    memory_gb and bandwidth_gbps in 10⁹ bytes and 10⁹ bytes a second, unified: memory shared with
-    the processor, and memory_gb is the largest one can buy. watts: its rated power.
+    unified: memory shared with the processor; memory_gb is then the largest one can buy.
     """
 
     name: str
@@ -200,40 +200,32 @@ class Device(Row):
     unified: bool = False
     bandwidth_gbps: float | None = None
     bf16_tflops: float | None = None
-    fp16_tflops: float | None = None
     watts: int | None = None
     source: str | None = None
     rentals: tuple[Rental, ...] = ()
     unverified: tuple[str, ...] = ()
 
 
-def _rows(path: str, table: str) -> Iterator[dict[str, Any]]:
-    """The lines of one file; what stands above them (``as_of``) holds for each."""
-    data = tomllib.loads((DATA / path).read_text(encoding="utf-8"))
-    rows = data.pop(table)
-    return (data | row for row in rows)
-
-
-def _model_rows() -> Iterator[dict[str, Any]]:
-    return (row for family in families() for row in _rows(f"models/{family.key}.toml", "model"))
-
-
-def _score_rows() -> Iterator[dict[str, Any]]:
-    for table in _rows("benchmarks.toml", "table"):
-        scores = table.pop("scores")
-        yield from (table | score for score in scores)
-
-
-READ: dict[type[Row], Callable[[], Iterator[dict[str, Any]]]] = {
-    Family: lambda: _rows("families.toml", "family"),
-    License: lambda: _rows("licenses.toml", "license"),
-    Model: _model_rows,
-    Derived: lambda: _rows("derived.toml", "derived"),
-    Score: _score_rows,
-    Price: lambda: _rows("prices.toml", "price"),
-    Device: lambda: _rows("hardware.toml", "device"),
+FILES: dict[type[Row], tuple[str, str]] = {
+    Family: ("families.toml", "family"),
+    License: ("licenses.toml", "license"),
+    Model: ("models/*.toml", "model"),
+    Derived: ("derived.toml", "derived"),
+    Score: ("benchmarks.toml", "table"),
+    Price: ("prices.toml", "price"),
+    Device: ("hardware.toml", "device"),
 }
-"""Class to the lines it is made from."""
+"""Class to the files that hold its lines, and the name of their table."""
+
+
+def _rows(kind: type[Row]) -> Iterator[dict[str, Any]]:
+    """The lines of one kind; what stands above them holds for each, as ``as_of`` does."""
+    pattern, table = FILES[kind]
+    for path in sorted(DATA.glob(pattern)):
+        head = tomllib.loads(path.read_text(encoding="utf-8"))
+        for row in head.pop(table):
+            for part in row.pop("scores", [{}]):
+                yield head | row | part
 
 
 def _frozen(value: Any) -> Any:
@@ -247,7 +239,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _make(kind: type[R]) -> tuple[R, ...]:
-    return tuple(kind(**{k: _frozen(v) for k, v in row.items()}) for row in READ[kind]())
+    return tuple(kind(**{k: _frozen(v) for k, v in row.items()}) for row in _rows(kind))
 
 
 @cache
@@ -265,7 +257,8 @@ def models() -> tuple[Model, ...]:
 
     Usage: ``[m.name for m in models() if m.course]``
     """
-    return _make(Model)
+    place = {family.key: i for i, family in enumerate(families())}
+    return tuple(sorted(_make(Model), key=lambda model: place.get(model.family, len(place))))
 
 
 @cache
@@ -306,24 +299,29 @@ def devices() -> tuple[Device, ...]:
 
 @cache
 def _by_name() -> Mapping[str, Model]:
-    ids = {m.huggingface.lower(): m for m in models()}
-    return ids | {m.name.lower(): m for m in models()}
+    known: dict[str, Model] = {}
+    for m in models():
+        for name in filter(None, (m.huggingface, m.chat, m.modelscope, *m.gguf)):
+            known |= {name.lower(): m, name.rpartition("/")[2].lower(): m}
+    return known | {m.name.lower(): m for m in models()}
 
 
 def find(name: str) -> Model:
-    """The model of that catalogue name or Hugging Face id; upper and lower case do not matter.
+    """The model of that name; upper and lower case do not matter.
 
-    Usage: ``find("qwen2.5-7b")``. Raises LabError with the nearest names for any other.
+    Usage: ``find("qwen2.5-7b")``, ``find("Qwen/Qwen2.5-7B-Instruct")``. Any name of it will do:
+    in the catalogue, on Hugging Face (the chat model's too), on ModelScope, of its GGUF files.
+    Raises LabError with the nearest names for any other.
     """
-    known = _by_name()
-    if name.lower() in known:
-        return known[name.lower()]
-    near = difflib.get_close_matches(name.lower(), known, n=3)
-    names = ", ".join(dict.fromkeys(f"'{known[key].name}'" for key in near))
+    if name.lower() in _by_name():
+        return _by_name()[name.lower()]
+    names = {m.name.lower(): m.name for m in models()}
+    near = difflib.get_close_matches(name.rpartition("/")[2].lower(), names, n=3)
+    listed = ", ".join(f"'{names[key]}'" for key in near)
     raise LabError(
         t(f"Model '{name}' is not in the catalogue.", f"目录里没有模型 '{name}'。"),
-        t(f"Did you mean {names}?", f"你是不是想找 {names}？")
-        if names
+        t(f"Did you mean {listed}?", f"你是不是想找 {listed}？")
+        if near
         else t("List them with: labkit models", "用 labkit models 可列出全部模型。"),
     )
 
@@ -338,6 +336,16 @@ def heir(model: Model) -> Model:
     return model
 
 
+def terms(model: Model) -> tuple[License, ...]:
+    """The licences that hold for a model: its own, and that of a base in the catalogue.
+
+    Usage: ``all(row.commercial != "no" for row in terms(find("Qwen2.5-3B")))``
+    """
+    bases = [m for m in models() if m.name == model.base]
+    keys = dict.fromkeys([model.license, *(m.license for m in bases)])
+    return tuple(licenses()[key] for key in keys)
+
+
 def not_legal_advice() -> str:
     """The sentence to show wherever a licence is shown."""
     return t(
@@ -347,17 +355,17 @@ def not_legal_advice() -> str:
 
 
 def validate() -> list[str]:
-    """Check every line of every file; the faults found, in words, and none if all is well.
+    """Check every line of every file: the faults found, in words; none if all is well.
 
-    Usage: ``assert not validate()``. Fields, types and words by pydantic; names that point at
-    other entries, ISO dates, and a source for every fact by hand.
+    Usage: ``assert not validate()``. pydantic checks fields, types and words; by hand are checked
+    names that point at other entries, ISO dates, and that every fact has a source.
     """
     from pydantic import TypeAdapter, ValidationError
 
     faults = []
-    for kind, read in READ.items():
+    for kind in FILES:
         adapter = TypeAdapter(kind)
-        for row in read():
+        for row in _rows(kind):
             try:
                 adapter.validate_json(json.dumps(row))
             except ValidationError as error:
@@ -369,16 +377,15 @@ def validate() -> list[str]:
 def _dangling() -> Iterator[str]:
     names = {m.name for m in models()}
     keys = {f.key for f in families()}
+    rows: tuple[Model | Derived, ...] = (*models(), *derived_models())
+    for row in rows:
+        if row.family not in keys:
+            yield f"{row.name}: the family '{row.family}' is not listed"
+        if row.license not in (None, *licenses()):
+            yield f"{row.name}: the license '{row.license}' is not listed"
     for m in models():
-        if m.family not in keys:
-            yield f"{m.name}: the family '{m.family}' is not listed"
-        if m.license not in licenses():
-            yield f"{m.name}: the license '{m.license}' is not listed"
         if m.superseded_by not in (None, *names):
             yield f"{m.name}: its heir '{m.superseded_by}' is not listed"
-    for d in derived_models():
-        if d.family not in keys or d.license not in (None, *licenses()):
-            yield f"{d.name}: the family '{d.family}' or license '{d.license}' is not listed"
 
 
 def _unsourced() -> Iterator[str]:

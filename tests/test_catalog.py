@@ -149,6 +149,16 @@ def test_known_license_terms():
     assert catalog.licenses()["llama2"].user_limit == 700_000_000
 
 
+def test_the_license_of_the_base_holds_too():
+    distilled = catalog.terms(find("DeepSeek-R1-Distill-Llama-8B"))
+    assert [row.key for row in distilled] == ["mit", "llama3.1"]
+    assert [row.key for row in catalog.terms(find("DeepSeek-R1-Distill-Qwen-14B"))] == [
+        "mit",
+        "apache-2.0",
+    ]
+    assert [row.key for row in catalog.terms(find("Yi-6B"))] == ["apache-2.0"]
+
+
 def test_derived_models_point_at_their_base():
     names = {d.name.split("-")[0].split(" v")[0] for d in catalog.derived_models()}
     assert names == {"DoctorGLM", "Meditron", "Lawyer LLaMA", "FinGPT", "WizardMath"}
@@ -187,6 +197,29 @@ def test_devices():
 def test_find_by_name_and_id_in_any_case(model):
     assert find(model.name.upper()) is model
     assert find(model.huggingface.lower()) is model
+    assert find(model.chat or model.name) is model
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("Qwen/Qwen2.5-0.5B-Instruct", "Qwen2.5-0.5B"),
+        ("Qwen2.5-0.5B-Instruct", "Qwen2.5-0.5B"),
+        ("Qwen/Qwen2.5-0.5B-Instruct-GGUF", "Qwen2.5-0.5B"),
+        ("modelscope/Llama-2-7b-ms", "Llama-2-7B"),
+        ("Qwen3-4B-Instruct-2507", "Qwen3-4B-Instruct-2507"),
+        ("DeepSeek-R1", "DeepSeek-R1"),
+    ],
+)
+def test_find_by_any_of_its_names(name, model):
+    assert find(name).name == model
+
+
+def test_no_name_means_two_models():
+    seen: dict[str, str] = {}
+    for m in models():
+        for name in {m.name, m.huggingface, m.chat or m.name}:
+            assert seen.setdefault(name.lower(), m.name) == m.name
 
 
 def test_an_unknown_model_gets_a_suggestion():
