@@ -19,10 +19,14 @@ def _language() -> Iterator[None]:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
+        from labkit.machine import hardware
+
+        if not hardware().gpus:  # asked first: importing torch to learn this takes seconds
+            pytest.skip("this machine has no GPU")
         import torch
 
         if not torch.accelerator.is_available():
-            pytest.skip("torch sees no GPU on this machine")
+            pytest.skip("torch can use none of this machine's GPUs")
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
