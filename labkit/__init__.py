@@ -10,6 +10,8 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # editors and type checkers take it as true; importing typing costs 10 ms
 if TYPE_CHECKING:
+    from .conversation import chat as chat
+    from .engines import load as load
     from .errors import LabError as LabError
     from .i18n import use_language as use_language
     from .machine import hardware as hardware
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "LabError": "errors",
+    "chat": "conversation",
     "hardware": "machine",
+    "load": "engines",
     "use_language": "i18n",
 }
 """Public name to the module that holds it."""

@@ -1,0 +1,54 @@
+"""One way to run a model: Transformers and llama.cpp behind the same few verbs.
+
+Usage: ``m = load("pocket/qwen2.5")``; then ``m.model(…)``, ``m.tokenizer``, ``m.config``
+"""
+
+from pathlib import Path
+
+from ..errors import LabError
+from ..extras import has
+from ..hub import locate
+from ..i18n import t
+from .model import Engine, Model, Sampling
+
+__all__ = ["Engine", "Model", "Sampling", "default_engine", "load"]
+
+
+def load(
+    name: str | Path,
+    engine: Engine | None = None,
+    *,
+    context: int | None = None,
+    dtype: str | None = None,
+    n_gpu_layers: int = -1,
+) -> Model:
+    """Load a model by any name :func:`labkit.hub.locate` knows.
+
+    Usage: ``lab.load("pocket/qwen2.5").config``; ``lab.load("model.gguf")``
+
+    engine: None takes Transformers for a folder and llama.cpp for a GGUF file. llama.cpp runs a
+    folder through an F16 GGUF, made once and cached. context: tokens, at most what the model was
+    trained for; None takes all of it, on llama.cpp at most 8,192, for memory is set aside at once.
+    dtype: Transformers only, such as "bfloat16"; None takes what the files hold on a GPU and
+    float32 (4 bytes a weight) on a CPU. n_gpu_layers: llama.cpp only; -1 puts all layers on the
+    GPU where the build has one. Raises LabError when it cannot be found, read or run.
+    """
+    location = locate(name)
+    engine = engine or ("llama.cpp" if location.kind == "gguf" else "transformers")
+    if engine == "transformers":
+        from .transformers import TransformersModel
+
+        return TransformersModel(location, context, dtype)
+    if engine == "llama.cpp":
+        from .llama_cpp import LlamaModel
+
+        return LlamaModel(location, context, n_gpu_layers)
+    raise LabError(
+        t(f"Engine '{engine}' is not known.", f"不认识引擎 '{engine}'。"),
+        t("Use 'transformers' or 'llama.cpp'.", "可用 'transformers' 或 'llama.cpp'。"),
+    )
+
+
+def default_engine() -> Engine:
+    """The engine to talk with: llama.cpp where it is installed, for it starts and runs faster."""
+    return "llama.cpp" if has("llama_cpp") else "transformers"

@@ -1,0 +1,172 @@
+"""Where a model is: from the name a person types to a folder or a file on this disk."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from . import catalog, pocket
+from .errors import LabError
+from .extras import need
+from .i18n import t
+
+DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+"""Files taken from a Hub repository: weights as safetensors, config, tokenizer; never code."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A model on this disk.
+
+    name: what was asked for. path: a Hugging Face folder (kind ``folder``) or one file (``gguf``).
+    is_pocket: whether it is a tiny model of ours.
+    """
+
+    name: str
+    path: Path
+    kind: Literal["folder", "gguf"]
+    is_pocket: bool = False
+
+    @property
+    def note(self) -> str:
+        """What must be said wherever this model's results are shown; empty for a real model."""
+        if not self.is_pocket:
+            return ""
+        return t(
+            f"{self.name} is a pocket model: it shows how things work,"
+            " and says nothing about how good the family is.",
+            f"{self.name} 是口袋模型：用来演示原理，不代表该系列模型的真实水平。",
+        )
+
+
+def locate(name: str | Path) -> Location:
+    """Find a model by the name a person gave it, fetching it from the Hub if need be.
+
+    Usage: ``locate("pocket/qwen2.5").path``
+
+    name: ``pocket/NAME``, a folder with a ``config.json``, a ``.gguf`` file, a Hub id such as
+    ``Qwen/Qwen2.5-0.5B-Instruct``, or a name of the catalogue. What the Hub's cache on this disk
+    holds is used without the network; what it lacks is downloaded, weights as safetensors only.
+    Raises LabError with the way out, the nearest known names among it.
+    """
+    text = str(name)
+    if text.startswith("pocket/"):
+        return Location(text, _folder(pocket.folder(text)), "folder", is_pocket=True)
+    path = Path(text).expanduser()
+    if path.suffix == ".gguf":
+        return Location(text, _gguf(path), "gguf")
+    if path.is_dir():
+        return Location(text, _folder(path), "folder")
+    if _is_hub_id(text):
+        return Location(text, _snapshot(text), "folder")
+    if isinstance(name, Path) or path.exists() or text.startswith((".", "/", "~")):
+        raise LabError(
+            t(f"'{text}' is not a model.", f"'{text}' 不是模型。"),
+            t(
+                "Name a folder with a config.json, or a .gguf file.",
+                "请指定一个含 config.json 的文件夹，或一个 .gguf 文件。",
+            ),
+        )
+    repository = _in_catalog(text)
+    return Location(text, _snapshot(repository), "folder")
+
+
+def _gguf(path: Path) -> Path:
+    if not path.is_file():
+        raise LabError(
+            t(f"There is no file '{path}'.", f"文件 '{path}' 不存在。"),
+            t("Check the path.", "请检查路径。"),
+        )
+    return path
+
+
+def _folder(path: Path) -> Path:
+    if not (path / "config.json").is_file():
+        raise LabError(
+            t(f"'{path}' has no config.json.", f"'{path}' 里没有 config.json。"),
+            t(
+                "Name the folder that holds the model's files.",
+                "请指定模型文件所在的文件夹。",
+            ),
+        )
+    return path
+
+
+def _is_hub_id(text: str) -> bool:
+    owner, slash, repository = text.partition("/")
+    parts = (owner, repository)
+    return bool(slash) and all(
+        part and part[0] not in "./~" and set(part) <= _ID and "\\" not in part for part in parts
+    )
+
+
+_ID = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+"""Characters of the two halves of a Hub id."""
+
+
+def _in_catalog(name: str) -> str:
+    try:
+        return catalog.find(name).huggingface
+    except LabError:
+        raise _unknown(name) from None
+
+
+def _unknown(name: str) -> LabError:
+    """Pocket and catalogue names that look like it; upper and lower case do not matter."""
+    names = {n.lower(): n for n in (*(f"pocket/{p}" for p in pocket.NAMES), *_catalog_names())}
+    wanted = name.lower()
+    near = difflib.get_close_matches(wanted, names, n=3)
+    # 'qwen2.5' looks like neither 'pocket/qwen2.5' nor 'Qwen2.5-0.5B', but begins or ends them.
+    near += [known for known in names if known.endswith(f"/{wanted}") and known not in near]
+    near = near or [known for known in names if wanted and wanted in known][:3]
+    shown = ", ".join(f"'{names[known]}'" for known in near[:3])
+    return LabError(
+        t(f"Model '{name}' is not known.", f"不认识模型 '{name}'。"),
+        t(f"Did you mean {shown}?", f"你是不是想找 {shown}？")
+        if shown
+        else t("List them with: labkit models", "用 labkit models 可列出全部模型。"),
+    )
+
+
+def _catalog_names() -> list[str]:
+    return [model.name for model in catalog.models()]
+
+
+def _snapshot(repository: str) -> Path:
+    """The folder of a Hub repository in the Hub's own cache; asks the network only if need be."""
+    hub = need("huggingface_hub")
+    errors = need("huggingface_hub.errors")
+    fetch = {"repo_id": repository, "allow_patterns": list(DOWNLOADED)}
+    try:
+        return _folder(Path(hub.snapshot_download(**fetch, local_files_only=True)))
+    except errors.LocalEntryNotFoundError:
+        pass  # not here yet, or only in part
+    try:
+        return _folder(Path(hub.snapshot_download(**fetch)))
+    except errors.GatedRepoError:
+        raise LabError(
+            t(f"'{repository}' is gated.", f"'{repository}' 需要先获得授权。"),
+            t(
+                f"Accept its terms at https://huggingface.co/{repository}, then run: hf auth login",
+                f"请先在 https://huggingface.co/{repository} 接受条款，再运行：hf auth login",
+            ),
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise LabError(
+            t(f"The Hub has no model '{repository}'.", f"Hub 上没有模型 '{repository}'。"),
+            t(
+                "Check the spelling; a private one needs: hf auth login",
+                "请检查拼写；私有模型需要先运行：hf auth login",
+            ),
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError):
+        raise LabError(
+            t(
+                f"'{repository}' is not on this computer and the Hub cannot be reached.",
+                f"本机没有 '{repository}'，也连不上 Hub。",
+            ),
+            t(
+                "Go online, or use a pocket model such as 'pocket/qwen2.5'.",
+                "请联网后再试，或使用口袋模型，例如 'pocket/qwen2.5'。",
+            ),
+        ) from None
