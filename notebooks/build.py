@@ -35,8 +35,9 @@ Version = Literal["student", "solved", "assignment"]
 # Colab only: wheels only, and nothing that is already there is replaced by force.
 SETUP = """# @title Set-up: installs what is missing on Colab, does nothing elsewhere
 import importlib.util, sys
+package = "open-llm-family-lab[models,finetune] @ git+{repository}"
 if "google.colab" in sys.modules and importlib.util.find_spec("labkit") is None:
-    %pip install --quiet --only-binary :all: "open-llm-family-lab[models,finetune] @ git+{repository}"
+    %pip install --quiet --only-binary :all: "{{package}}"
 from labkit.i18n import use_language
 use_language("{language}")"""
 

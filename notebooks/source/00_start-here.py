@@ -64,23 +64,24 @@ for label, words in machine.rows()[:5]:
 # %%
 MODEL = "pocket/qwen2.5"
 chat = lab.chat(MODEL, temperature=0)
-print(chat("Which sizes does Qwen2.5 come in?"))
+chat("Which sizes does Qwen2.5 come in?")
 
 # %%
-print(lab.chat(MODEL, temperature=0)("Qwen2.5有哪些尺寸？"))
+chat.reset()
+chat("Qwen2.5有哪些尺寸？")
 
 # %% [markdown] lang="en"
-# That was computed here, on your processor. `temperature=0` means: always take the most likely next token, so the same question gets the same answer.
+# That was computed here, on your processor. `temperature=0` means: always take the most likely next token, so the same question gets the same answer. `chat.reset()` begins a new conversation.
 #
 # The answer comes token by token. Streaming shows it; the bars are where one token ends and the next begins:
 
 # %% [markdown] lang="zh"
-# 这些回答就是在你的处理器上算出来的。`temperature=0` 的意思是：每一步都取可能性最大的词元，所以同样的问题总是得到同样的回答。
+# 这些回答就是在你的处理器上算出来的。`temperature=0` 的意思是：每一步都取可能性最大的词元，所以同样的问题总是得到同样的回答。`chat.reset()` 表示另起一段对话。
 #
 # 回答是一个词元一个词元吐出来的。用流式输出就能看到这个过程，竖线是词元与词元的分界：
 
 # %%
-chat = lab.chat(MODEL, temperature=0)
+chat.reset()
 for piece in chat.stream("My name is Anna."):
     print(piece, end="|")
 
@@ -91,7 +92,7 @@ for piece in chat.stream("My name is Anna."):
 # 问问它记住了什么。其实它什么也不记：每发一条消息，都要把到目前为止的整段对话重新送进去一遍，`chat.history` 就是这段对话。
 
 # %%
-print(chat("What is my name?"))
+chat("What is my name?")
 chat.history
 
 # %% [markdown] lang="en"
@@ -103,25 +104,31 @@ chat.history
 # %%
 from labkit.widgets import chat_box
 
-chat_box(lab.chat(MODEL, temperature=0))
+chat.reset()
+chat_box(chat)
 
 # %% [markdown] lang="en"
 # ## What you are talking to
 #
 # `pocket/qwen2.5` is a **pocket model**: built from the same program code as the real Qwen2.5, layer for layer the same kind of network, but a few megabytes small and trained by us, from nothing, on a small bilingual corpus we generated.
 #
-# **The honesty rule.** A pocket model shows how a mechanism works. It says nothing about how good Qwen2.5 is. Wherever this course speaks about real models, it gives a published figure with its source and date.
-#
-# Before you run the next cell, commit yourself:
+# **The honesty rule.** A pocket model shows how a mechanism works. It says nothing about how good Qwen2.5 is. Wherever this course speaks about real models, it gives a published figure with its source and date. The model carries this note with it:
 
 # %% [markdown] lang="zh"
 # ## 你在同谁说话
 #
 # `pocket/qwen2.5` 是一个**口袋模型**：它和真正的 Qwen2.5 用的是同一份程序代码，每一层都是同样的结构，只是小到几兆字节，而且是我们用自己生成的一小份中英文语料从零训练出来的。
 #
-# **诚实守则。** 口袋模型展示的是机制怎么运转，它完全不能说明 Qwen2.5 有多好。这门课凡是谈到真实模型的能力，引用的都是公开发表的数字，并注明出处和日期。
-#
-# 运行下一格之前，先押一个答案：
+# **诚实守则。** 口袋模型展示的是机制怎么运转，它完全不能说明 Qwen2.5 有多好。这门课凡是谈到真实模型的能力，引用的都是公开发表的数字，并注明出处和日期。模型自己也带着这条说明：
+
+# %%
+print(chat.note)
+
+# %% [markdown] lang="en"
+# It always has something to say, too. Before you run on, commit yourself:
+
+# %% [markdown] lang="zh"
+# 而且，它总有话说。往下运行之前，先押一个答案：
 
 # %%
 from labkit.widgets.prediction import ask
@@ -131,7 +138,8 @@ ask("00.unheard")
 
 # %% varies="outside its corpus two answers can be almost equally likely"
 def answer(question):
-    return str(lab.chat(MODEL, temperature=0)(question))
+    chat.reset()
+    return str(chat(question))
 
 
 print(answer("How many layers does Nova-9B have?"))
@@ -139,7 +147,7 @@ print(answer("How many layers does Nova-9B have?"))
 # %% [markdown] lang="en"
 # There is no Nova-9B. Remember this answer: in a moment we look at what was behind it.
 #
-# (`answer` opens a fresh conversation for every question, so that no answer can colour the next.)
+# (`answer` begins a new conversation for every question, so that no answer can colour the next.)
 
 # %% [markdown] lang="zh"
 # 世上没有 Nova-9B 这个模型。先记住这个回答，一会儿我们来看它背后是什么。
@@ -158,7 +166,7 @@ print(answer("How many layers does Nova-9B have?"))
 
 # %%
 model = lab.load(MODEL)
-for file in sorted(model.folder.iterdir()):
+for file in sorted(model.location.path.iterdir()):
     print(f"{file.stat().st_size:>12,}  {file.name}")
 
 # %% [markdown] lang="en"
@@ -166,7 +174,7 @@ for file in sorted(model.folder.iterdir()):
 # |---|---|
 # | `config.json` | the architecture: which class, how many layers, how wide |
 # | `model.safetensors` | the weights: every number the training has found |
-# | `tokenizer.json` | how text is cut into tokens, and which number each token has |
+# | `tokenizer.json`, `tokenizer_config.json` | how text is cut into tokens, and which number each token has |
 # | `chat_template.jinja` | how a conversation is written as one text |
 # | `generation_config.json` | where an answer stops |
 # | `README.md` | the model card: who made it, from what, and what it is not for |
@@ -176,7 +184,7 @@ for file in sorted(model.folder.iterdir()):
 # |---|---|
 # | `config.json` | 架构：用哪个类，有多少层，每层多宽 |
 # | `model.safetensors` | 权重：训练得到的全部数值 |
-# | `tokenizer.json` | 文本怎样切成词元，每个词元编号是多少 |
+# | `tokenizer.json`、`tokenizer_config.json` | 文本怎样切成词元，每个词元编号是多少 |
 # | `chat_template.jinja` | 一段对话怎样写成一整段文本 |
 # | `generation_config.json` | 回答到哪里为止 |
 # | `README.md` | 模型卡：谁做的，用什么做的，不该用来做什么 |
@@ -363,7 +371,7 @@ weights_size = 2 * parameters
 ### END SOLUTION
 
 # %% check="weights-size" points=1
-file_size = sum(file.stat().st_size for file in model.folder.glob("*.safetensors"))
+file_size = sum(file.stat().st_size for file in model.location.path.glob("*.safetensors"))
 course.check("00.weights-size", weights_size, file_size, tolerance=0.02)
 
 # %% [markdown] lang="en"
