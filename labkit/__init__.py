@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import LabError as LabError
     from .i18n import use_language as use_language
     from .machine import hardware as hardware
+    from .quantization import quantize as quantize
 
     __version__: str
 
@@ -23,6 +24,7 @@ _MODULES = {
     "chat": "conversation",
     "hardware": "machine",
     "load": "engines",
+    "quantize": "quantization",
     "use_language": "i18n",
 }
 """Public name to the module that holds it."""

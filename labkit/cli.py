@@ -44,7 +44,8 @@ def print_json(result: Any) -> None:
     """Print a frozen dataclass as one JSON object: its field names, sizes in bytes."""
     # Another encoding than UTF-8 may not hold every character; \u escapes fit in all of them.
     utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-    print(json.dumps(dataclasses.asdict(result), ensure_ascii=not utf8, indent=2))
+    text = json.dumps(dataclasses.asdict(result), ensure_ascii=not utf8, indent=2, default=str)
+    print(text)  # a path, the one thing of ours that JSON does not know, as text
 
 
 def _show_version(wanted: bool) -> None:
@@ -114,6 +115,34 @@ def doctor(as_json: Json = False) -> None:
     console.print(_table((t("Lesson", "课"), "", t("Here", "在本机"), t("Why", "原因")), lessons))
     for sentence in diagnosis.advice:
         console.print(sentence, markup=False, highlight=False)
+
+
+@app.command(
+    help=both(
+        "Make smaller files of a model: GGUF formats, by llama.cpp.",
+        "生成更小的模型文件：用 llama.cpp 制作各种 GGUF 格式。",
+    )
+)
+def quantize(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help=both(
+                "A pocket name, a Hub id, a folder or a .gguf.",
+                "口袋模型名、Hub 模型名、文件夹或 .gguf 文件。",
+            )
+        ),
+    ],
+    to: Annotated[
+        list[str],
+        typer.Option("--to", help=both("A format; may be repeated.", "目标格式，可写多次。")),
+    ],
+    as_json: Json = False,
+) -> None:
+    from . import quantization
+
+    quantized = quantization.quantize(model, to)
+    print_json(quantized) if as_json else print(quantized)
 
 
 # --- from the command line to the commands ----------------------------------------------------
