@@ -12,6 +12,7 @@ EXTRAS = {
     "transformers": "models",
     "safetensors": "models",
     "tokenizers": "models",
+    "tqdm": "models",
     "gguf": "models",
     "llama_cpp": "llama",
     "peft": "finetune",

@@ -92,6 +92,3 @@ def track(
         for item in items:
             yield item
             bar.advance()
-
-
-progress = show_progress
