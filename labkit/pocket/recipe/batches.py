@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
 
-ANSWER, REST = 1.0, {True: 0.0, False: 0.1}
+Encoded = tuple[list[int], list[float]]
+"""Token ids, and for each the weight of its loss."""
+
+ANSWER, REST = 1.0, {True: 0.0, False: 0.05}
 """Loss weight of an answer's tokens, and of all others in a chat model and in a base model."""
 
+REPEATS = 0.3
+"""Share of random repeated sequences in the first two thirds of a training."""
 
-def encode(
-    item: corpus.Item, family: Family, tokenizer: "PreTrainedTokenizerFast"
-) -> tuple[list[int], list[float]]:
+
+def encode(item: corpus.Item, family: Family, tokenizer: "PreTrainedTokenizerFast") -> Encoded:
     """Token ids of a conversation in the family's own format, and their loss weights.
 
     Usage: ``ids, weights = encode(item, FAMILIES["qwen2.5"], tokenizer)``; both have one length.
@@ -58,19 +62,39 @@ def _long_item(rng: random.Random, length: int) -> corpus.Item:
     return item if item.split == "train" else _long_item(rng, length)
 
 
+def _repeat(tokenizer: "PreTrainedTokenizerFast", rng: random.Random) -> Encoded:
+    """Random tokens twice: the second time each can be known, by finding what followed it before.
+
+    This teaches the induction that copying and retrieval are made of, long before they would.
+    """
+    special = set(tokenizer.all_special_ids)
+    usable = [token for token in range(len(tokenizer)) if token not in special]
+    once = rng.choices(usable, k=rng.randint(8, 40))
+    return once * 2, [0.0] * len(once) + [ANSWER] * len(once)
+
+
 def rows(
-    family: Family, tokenizer: "PreTrainedTokenizerFast", rng: random.Random, length: int
-) -> Iterator[tuple[list[int], list[float]]]:
-    """Endless rows of *length* tokens, filled with whole conversations and padded."""
+    family: Family,
+    tokenizer: "PreTrainedTokenizerFast",
+    rng: random.Random,
+    length: int,
+    repeats: float = 0.0,
+) -> Iterator[Encoded]:
+    """Endless rows of *length* tokens, filled with whole conversations and padded.
+
+    repeats: share of random sequences repeated once among the conversations.
+    """
     items = corpus.training_items(rng)
     pad = tokenizer.pad_token_id
     start = [] if family.chats else [tokenizer.bos_token_id]
-    pending: tuple[list[int], list[float]] | None = None
+    pending: Encoded | None = None
     while True:
         ids, weights = list(start), [0.0] * len(start)
         if length > family.length:
             pending = encode(_long_item(rng, length), family, tokenizer)
         while True:
+            if pending is None and rng.random() < repeats:
+                pending = _repeat(tokenizer, rng)
             pending = pending or encode(next(items), family, tokenizer)
             if len(ids) + len(pending[0]) > length:
                 # What could never fit is dropped, else it begins the next row.
@@ -96,6 +120,7 @@ def batch(
     every = max(1, (family.steps - family.steps // 2) // max(1, family.long_steps))
     long = late >= 0 and late % every == 0
     length, count = (family.long_length, family.long_rows) if long else (family.length, family.rows)
-    made = rows(family, tokenizer, random.Random(f"{family.name} {step}"), length)
+    repeats = 0.0 if family.inherits_tokenizer or 3 * step > 2 * family.steps else REPEATS
+    made = rows(family, tokenizer, random.Random(f"{family.name} {step}"), length, repeats)
     ids, weights = zip(*(next(made) for _ in range(count)), strict=True)
     return torch.tensor(ids), torch.tensor(weights)

@@ -1,7 +1,7 @@
 """The nine pocket models: their architecture, tokenizer, chat format and lineage."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ class Family:
     parent: the model whose weights it starts from. steps: of training. length, rows: tokens a row
     and rows a step; long_length, long_rows: the same for the last ``long_steps`` of the steps.
     turn_end: token that ends an answer although the template does not write it.
+    inherits_tokenizer: it is the parent after more training and keeps the parent's tokens.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Family:
     long_length: int = 512
     long_rows: int = 8
     turn_end: str | None = None
-    notes: str = field(default="")
+    inherits_tokenizer: bool = False
 
     @property
     def chats(self) -> bool:
@@ -99,7 +100,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|finetune_right_pad_id|>",
             template="plain",
             parent=None,
-            steps=3000,
+            steps=4000,
             learning_rate=2e-3,
             turn_end="\n",
         ),
@@ -116,6 +117,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|finetune_right_pad_id|>",
             template="llama3",
             parent="llama3-base",
+            inherits_tokenizer=True,
             steps=300,
         ),
         Family(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 WARM_UP, CHECKPOINT_EVERY = 50, 100
+BALANCE = 0.02
+"""Weight of the routers' imbalance in the loss of a model with experts."""
 
 
 def _texts(family: Family) -> Iterator[str]:
@@ -44,10 +46,15 @@ def _texts(family: Family) -> Iterator[str]:
 def make_tokenizer(family: Family) -> "PreTrainedTokenizerFast":
     """The family's tokenizer, learnt from the corpus, with its special tokens and chat template.
 
-    Usage: ``make_tokenizer(FAMILIES["yi"])``. The same every time.
+    Usage: ``make_tokenizer(FAMILIES["yi"])``. The same every time. A model that is its parent after
+    more training keeps the parent's, which must be there.
     """
     from transformers import PreTrainedTokenizerFast
 
+    if family.inherits_tokenizer:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(WEIGHTS / str(family.parent))
+        tokenizer.eos_token, tokenizer.chat_template = family.eos[0], family.chat_template
+        return tokenizer
     special = list(family.special)
     if family.pre == "spm":
         core = train_spm(_texts(family), family.vocab_size, special)
@@ -101,6 +108,32 @@ def _loss(model: "PreTrainedModel", ids: "torch.Tensor", weights: "torch.Tensor"
     return (losses * weight).sum() / weight.sum()
 
 
+def _watch_routers(model: "PreTrainedModel") -> "list[tuple[torch.Tensor, ...]]":
+    """A list that each forward pass fills with what the routers of its experts returned."""
+    routed: list[tuple[torch.Tensor, ...]] = []
+    for name, module in model.named_modules():
+        if name.endswith("mlp.gate"):
+            module.register_forward_hook(lambda _module, _args, out: routed.append(out))
+    return routed
+
+
+def _imbalance(routed: "list[tuple[torch.Tensor, ...]]") -> "torch.Tensor":
+    """One where all experts are used alike, more the fewer do the work; empties *routed*.
+
+    Source: Fedus et al., Switch Transformers, 2021, equation 4, the mean over layers.
+    """
+    import torch
+
+    losses = []
+    for logits, _, chosen in routed:
+        experts = logits.shape[-1]
+        probability = logits.float().softmax(-1).mean(0)
+        share = torch.nn.functional.one_hot(chosen, experts).float().mean((0, 1))
+        losses.append(experts * (probability * share).sum())
+    routed.clear()
+    return torch.stack(losses).mean()
+
+
 def _rate(family: Family, step: int) -> float:
     """Warm up, stay, and fall to nothing over the last third."""
     left = (family.steps - step) / (family.steps / 3)
@@ -152,14 +185,14 @@ def train(family: Family, work: Path, report: Report) -> Path:
                 "exp_avg_sq": stored[f"exp_avg_sq.{index}"],
             }
     model.to(torch.bfloat16).train()
-    pairs = list(zip(model.parameters(), master, strict=True))
+    pairs, routed = list(zip(model.parameters(), master, strict=True)), _watch_routers(model)
     with torch.no_grad():
         for low, high in pairs:
             low.copy_(high)
     while step < family.steps:
         ids, weights = batch(family, tokenizer, step)
         loss = _loss(model, ids, weights)
-        loss.backward()
+        (loss + BALANCE * _imbalance(routed) if routed else loss).backward()
         with torch.no_grad():
             for low, high in pairs:
                 high.grad = low.grad.float() if low.grad is not None else None
