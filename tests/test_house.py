@@ -17,11 +17,12 @@ PACKAGE = Path(__file__).parents[1] / "labkit"
 FLOORS = (
     "errors i18n units extras",
     "catalog host gpus machine diagnosis",
-    "configuration traits architecture tensors gguf_types memory speed costs picker",
+    "configuration traits architecture tensors gguf_types gguf_inspection kv_cache memory speed"
+    " costs picker",
     "progress pocket hub gguf_header gguf_tokenizer gguf_conversion gguf_files engines",
     "chat_templates tool_calls conversation scoring quantization evaluation finetuning server"
     " exports routing cluster pocket.recipe",
-    "learner course plots widgets",
+    "learner course plots terminal widgets",
     "__init__ cli",
 )
 ORDER = " ".join(FLOORS).split()
