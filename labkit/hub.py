@@ -1,6 +1,8 @@
 """Where a model is: from the name a person types to a folder or a file on this disk."""
 
 import difflib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,9 @@ from .i18n import t
 
 DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 """Files taken from a Hub repository: weights as safetensors, config, tokenizer; never code."""
+
+_HUB_ID = re.compile(r"[a-zA-Z0-9][\w.-]{0,95}/[a-zA-Z0-9_][\w.-]{0,95}", re.ASCII)
+"""Owner and name, as the Hub writes them."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,14 @@ def locate(name: str | Path) -> Location:
     text = str(name)
     if text.startswith("pocket/"):
         return Location(text, _folder(pocket.folder(text)), "folder", is_pocket=True)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.suffix == ".gguf":
         return Location(text, _gguf(path), "gguf")
-    if path.is_dir():
+    if text and os.path.isdir(path):  # unlike Path's, false for a name too long to be one
         return Location(text, _folder(path), "folder")
-    if _is_hub_id(text):
+    if _HUB_ID.fullmatch(text):
         return Location(text, _snapshot(text), "folder")
-    if isinstance(name, Path) or path.exists() or text.startswith((".", "/", "~")):
+    if isinstance(name, Path) or os.path.exists(path) or text.startswith((".", "/", "~")):
         raise LabError(
             t(f"'{text}' is not a model.", f"'{text}' 不是模型。"),
             t(
@@ -92,18 +97,6 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _is_hub_id(text: str) -> bool:
-    owner, slash, repository = text.partition("/")
-    parts = (owner, repository)
-    return bool(slash) and all(
-        part and part[0] not in "./~" and set(part) <= _ID and "\\" not in part for part in parts
-    )
-
-
-_ID = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-"""Characters of the two halves of a Hub id."""
-
-
 def _in_catalog(name: str) -> str:
     try:
         return catalog.find(name).huggingface
@@ -113,12 +106,12 @@ def _in_catalog(name: str) -> str:
 
 def _unknown(name: str) -> LabError:
     """Pocket and catalogue names that look like it; upper and lower case do not matter."""
-    names = {n.lower(): n for n in (*(f"pocket/{p}" for p in pocket.NAMES), *_catalog_names())}
+    known_names = [*(f"pocket/{p}" for p in pocket.NAMES), *(m.name for m in catalog.models())]
+    names = {known.lower(): known for known in known_names}
     wanted = name.lower()
-    near = difflib.get_close_matches(wanted, names, n=3)
-    # 'qwen2.5' looks like neither 'pocket/qwen2.5' nor 'Qwen2.5-0.5B', but begins or ends them.
-    near += [known for known in names if known.endswith(f"/{wanted}") and known not in near]
-    near = near or [known for known in names if wanted and wanted in known][:3]
+    # 'qwen2.5' resembles 'Qwen2.5-7B' more than 'pocket/qwen2.5', which it names.
+    near = [known for known in names if known == f"pocket/{wanted}"]
+    near += difflib.get_close_matches(wanted, names, n=3)
     shown = ", ".join(f"'{names[known]}'" for known in near[:3])
     return LabError(
         t(f"Model '{name}' is not known.", f"不认识模型 '{name}'。"),
@@ -128,21 +121,17 @@ def _unknown(name: str) -> LabError:
     )
 
 
-def _catalog_names() -> list[str]:
-    return [model.name for model in catalog.models()]
-
-
 def _snapshot(repository: str) -> Path:
     """The folder of a Hub repository in the Hub's own cache; asks the network only if need be."""
     hub = need("huggingface_hub")
     errors = need("huggingface_hub.errors")
     fetch = {"repo_id": repository, "allow_patterns": list(DOWNLOADED)}
     try:
-        return _folder(Path(hub.snapshot_download(**fetch, local_files_only=True)))
-    except errors.LocalEntryNotFoundError:
-        pass  # not here yet, or only in part
-    try:
-        return _folder(Path(hub.snapshot_download(**fetch)))
+        try:
+            path = hub.snapshot_download(**fetch, local_files_only=True)
+        except errors.LocalEntryNotFoundError:  # not here yet, or only in part
+            path = hub.snapshot_download(**fetch)
+        return _folder(Path(path))
     except errors.GatedRepoError:
         raise LabError(
             t(f"'{repository}' is gated.", f"'{repository}' 需要先获得授权。"),
@@ -151,7 +140,7 @@ def _snapshot(repository: str) -> Path:
                 f"请先在 https://huggingface.co/{repository} 接受条款，再运行：hf auth login",
             ),
         ) from None
-    except errors.RepositoryNotFoundError:
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise LabError(
             t(f"The Hub has no model '{repository}'.", f"Hub 上没有模型 '{repository}'。"),
             t(

@@ -3,12 +3,14 @@
 import codecs
 import ctypes
 import re
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from ..errors import LabError
 from ..extras import need
-from ..gguf_files import gguf_for, inspect_gguf
+from ..gguf_files import gguf_for
+from ..gguf_inspection import inspect_gguf
 from ..hub import Location
 from ..i18n import t
 from .model import Model, Sampling, any_of, fitting_context
@@ -49,6 +51,8 @@ class LlamaModel(Model):
                     "请升级 llama-cpp-python，或调小 context。",
                 ),
             ) from error
+        # Left to the end of the interpreter, it would complain of modules that are gone.
+        self._finalizer = weakref.finalize(self, self.model.close)
         self._vocab = self._cpp.llama_model_get_vocab(self.model._model.model)
         self.context_length = n_ctx
         self.config = self.model.metadata
@@ -116,7 +120,7 @@ class LlamaModel(Model):
         self.model.reset()
 
     def close(self) -> None:
-        self.model.close()
+        self._finalizer()
 
 
 _NAMED = ("bos", "eos", "pad")

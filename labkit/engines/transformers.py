@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import LabError
 from ..extras import need
-from ..gguf_files import inspect_gguf
+from ..gguf_inspection import inspect_gguf
 from ..hub import Location
 from ..i18n import t
 from ..progress import is_silent
