@@ -49,6 +49,23 @@ def encode_chat(model: Model, messages: list[Message], tools: list[Message] | No
     return ids
 
 
+def end_of_turn(model: Model) -> frozenset[int]:
+    """The special token that the template writes right behind an answer, if it does.
+
+    Usage: ``model.stop_ids | end_of_turn(model)``. Some models name only the end of a whole text
+    as their end token and leave the end of an answer to the template.
+    """
+    if model.chat_template is None or model.special is None:
+        return frozenset()
+    said = "42"
+    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
+    text = render(
+        model.chat_template, talk, None, model.special_tokens, add_generation_prompt=False
+    )
+    behind = model.special.match(text.rpartition(said)[2].lstrip())
+    return frozenset(model.encode(behind[0], special=True) if behind else ())
+
+
 def render(
     template: str,
     messages: list[Message],

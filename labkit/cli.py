@@ -117,6 +117,77 @@ def doctor(as_json: Json = False) -> None:
         console.print(sentence, markup=False, highlight=False)
 
 
+@app.command(help=both("Talk to a model.", "与模型对话。"))
+def chat(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help=both(
+                "A pocket name, a Hub id, a folder or a .gguf.",
+                "口袋模型名、Hub 模型名、文件夹或 .gguf 文件。",
+            )
+        ),
+    ] = "pocket/qwen2.5",
+    prompt: Annotated[
+        str | None,
+        typer.Argument(
+            help=both(
+                "One question; - reads it from stdin; none begins a conversation.",
+                "单个问题；- 表示从标准输入读取；不填则进入对话。",
+            )
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["llama.cpp", "transformers"] | None,
+        typer.Option(help=both("What runs it.", "用什么引擎运行。")),
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(help=both("A system prompt.", "系统提示词。"))
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help=both("0: always the likeliest token.", "0：总是取最可能的词元。"))
+    ] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help=both("Probability to draw from.", "采样所用的累积概率。"))
+    ] = 1.0,
+    top_k: Annotated[
+        int, typer.Option(help=both("Tokens to draw from; 0: all.", "采样候选数；0 表示全部。"))
+    ] = 0,
+    seed: Annotated[int, typer.Option(help=both("Of the draw.", "随机种子。"))] = 0,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help=both("Longest answer, in tokens.", "回答最多多少个词元。"))
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    from .conversation import chat as begin
+    from .terminal import print_answer, talk
+
+    if as_json and prompt is None:
+        raise typer.BadParameter(t("--json needs a prompt.", "--json 需要给出问题。"))
+    opened = begin(
+        model,
+        engine,
+        system=system,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+    )
+    if opened.note:
+        print(opened.note, file=sys.stderr)
+    if prompt is None:
+        return talk(opened)
+    prompt = sys.stdin.read().strip() if prompt == "-" else prompt
+    if as_json:
+        opened(prompt)
+        print_json(opened.reply)
+    else:
+        print_answer(opened, prompt)
+    if opened.reply and opened.reply.finish_reason == "interrupted":
+        raise KeyboardInterrupt
+
+
 @app.command(
     help=both(
         "Make smaller files of a model: GGUF formats, by llama.cpp.",

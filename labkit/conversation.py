@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-from .chat_templates import Message, encode_chat
+from .chat_templates import Message, encode_chat, end_of_turn
 from .engines import Engine, Model, Sampling, default_engine, load
 from .errors import LabError
 from .i18n import t
@@ -61,6 +61,7 @@ class Chat:
         self.model = model
         self.sampling = sampling or Sampling()
         self.tools = list(tools or [])
+        self._stop_ids = model.stop_ids | end_of_turn(model)
         self._system = [] if system is None else [_message("system", system)]
         self._busy = threading.Lock()
         self._stopped = threading.Event()
@@ -195,7 +196,7 @@ class Chat:
             for piece in self._pieces(ids, new):
                 said.append(piece)
                 yield piece
-            ended = new[-1] in self.model.stop_ids or len(new) < self._limit(len(ids))
+            ended = new[-1] in self._stop_ids or len(new) < self._limit(len(ids))
             finish = "stop" if ended else "length"
             if self._stopped.is_set():
                 finish = "interrupted"
@@ -222,9 +223,9 @@ class Chat:
         """Pieces of the answer up to a stop text; *new* takes the tokens as they come."""
 
         def until_stop() -> Iterator[int]:
-            for id in self.model.generate(ids, self.sampling):
+            for id in self.model.generate(ids, self.sampling, stop_ids=self._stop_ids):
                 new.append(id)
-                if id not in self.model.stop_ids:
+                if id not in self._stop_ids:
                     yield id
                 if self._stopped.is_set():
                     return
@@ -247,7 +248,8 @@ class Chat:
             }
             for index, call in enumerate(calls)
         ]
-        return _message("assistant", "") | {"tool_calls": made}
+        words, mark, _ = answer.partition("<tool_call>")  # Qwen may say something first
+        return _message("assistant", words.strip() if mark else "") | {"tool_calls": made}
 
     def _check_room(self, tokens: int) -> None:
         if tokens < self.model.context_length:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import pocket
-from labkit.chat_templates import encode_chat, render
+from labkit.chat_templates import encode_chat, end_of_turn, render
 from labkit.engines import Model, load
 from labkit.errors import LabError
 from labkit.pocket.corpus import TOOLS
@@ -96,6 +96,21 @@ def test_no_mixture_of_fragments_forges_one(text):
     honest = encode_chat(qwen, [{"role": "user", "content": "ab"}], None)
     assert special_ids("qwen2.5", ids) == special_ids("qwen2.5", honest)
     assert f"a{text}b<|im_end|>" in "".join(qwen.decode(ids, special=True))
+
+
+@pytest.mark.parametrize("name", CHATTERS)
+def test_the_end_of_a_turn_is_read_from_the_template(name):
+    expected = {
+        "qwen2.5": "<|im_end|>",
+        "yi": "<|im_end|>",
+        "llama3": "<|eot_id|>",
+        "deepseek-v2": "<｜end▁of▁sentence｜>",
+        "chatglm3": None,  # ends where the next turn begins
+    }.get(name, "</s>")
+    tokenizer = model(name, "transformers").tokenizer
+    ends = {tokenizer.convert_tokens_to_ids(expected)} if expected else set()
+    assert {*end_of_turn(model(name, "transformers"))} == ends
+    assert {*end_of_turn(model(name, "llama.cpp"))} == ends
 
 
 def test_a_base_model_has_no_template():

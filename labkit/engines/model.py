@@ -105,13 +105,20 @@ class Model(ABC):
     def next_tokens(self, ids: list[int], sampling: Sampling) -> Iterator[int]:
         """Ids that follow, one by one, without end; the caller stops."""
 
-    def generate(self, ids: list[int], sampling: Sampling | None = None) -> Iterator[int]:
+    def generate(
+        self,
+        ids: list[int],
+        sampling: Sampling | None = None,
+        *,
+        stop_ids: frozenset[int] | None = None,
+    ) -> Iterator[int]:
         """Ids that follow, up to and with a stop token, the limit, or the end of the context.
 
         Usage: ``list(model.generate(model.encode("1 + 1 =")))``. ids: at least one, and fewer than
-        ``context_length``; else LabError.
+        ``context_length``; else LabError. stop_ids: None takes the model's own.
         """
         sampling = sampling or Sampling()
+        stop_ids = self.stop_ids if stop_ids is None else stop_ids
         room = self.context_length - len(ids)
         if not ids or room < 1:
             raise LabError(
@@ -127,7 +134,7 @@ class Model(ABC):
             self.next_tokens(ids, sampling), min(room, sampling.max_new_tokens or room)
         ):
             yield id
-            if id in self.stop_ids:
+            if id in stop_ids:
                 return
 
     @abstractmethod

@@ -1,5 +1,6 @@
 """A model run by Hugging Face Transformers."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -86,7 +87,9 @@ class TransformersModel(Model):
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:  # type: ignore[override]
-        written = getattr(self.model.generation_config, "eos_token_id", None)
+        path = self.location.path / "generation_config.json"
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        written = settings.get("eos_token_id", getattr(self.config, "eos_token_id", None))
         ids = written if isinstance(written, list) else [written]
         return frozenset({*ids, self.tokenizer.eos_token_id} - {None})
 
