@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from labkit.catalog import find
 from labkit.pocket import corpus
 from labkit.pocket.recipe import training
-from labkit.pocket.recipe.batches import batch, encode
+from labkit.pocket.recipe.batches import batches, encode, samples
 from labkit.pocket.recipe.families import FAMILIES
 from labkit.pocket.recipe.inheritance import inherit
 from labkit.pocket.words import LEXICON
 
 
-@pytest.fixture(scope="module", params=[name for name in FAMILIES if name != "llama3-base"])
+@pytest.fixture(scope="module", params=[name for name, f in FAMILIES.items() if f.chats])
 def family(request):
     return FAMILIES[request.param]
 
@@ -97,18 +97,42 @@ def test_no_two_digits_are_joined(tokenizer):
         assert [piece for piece in pieces if piece.isdigit()] == list(number)
 
 
-def test_a_step_always_gets_the_same_batch_and_late_ones_long_rows():
+def test_a_step_always_gets_the_same_batches_and_some_long_ones():
     family = FAMILIES["yi"]
     tokenizer = training.make_tokenizer(family)
-    assert torch.equal(batch(family, tokenizer, 5)[0], batch(family, tokenizer, 5)[0])
-    shapes = {tuple(batch(family, tokenizer, step)[0].shape) for step in range(300, 320)}
-    assert shapes == {(family.rows, family.length), (family.long_rows, 1024)}
+    once, again = (batches(family, tokenizer, 5) for _ in range(2))
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(once, again, strict=True))
+    assert sum(len(ids) for ids, _ in once) <= family.samples
+    lengths = [
+        ids.shape[1] for step in range(300, 310) for ids, _ in batches(family, tokenizer, step)
+    ]
+    assert 700 < max(lengths) <= 1024
+
+
+def test_a_batch_is_padded_where_nothing_is_learnt():
+    family = FAMILIES["qwen2.5"]
+    tokenizer = training.make_tokenizer(family)
+    for ids, weights in batches(family, tokenizer, 0):
+        lengths = [len(row.nonzero()) for row in weights]
+        assert min(lengths) > 0
+        assert ids.shape == weights.shape
+        assert ids.shape[1] % 16 == 0
+
+
+def test_new_attention_first_sees_what_can_only_be_copied():
+    family = FAMILIES["deepseek-v2"]
+    tokenizer = training.make_tokenizer(family)
+    early = [ids for ids, _ in samples(family, tokenizer, random.Random(0), 0)]
+    repeats = [ids for ids in early if ids[: len(ids) // 2] == ids[len(ids) // 2 :]]
+    assert repeats
+    late = [ids for ids, _ in samples(family, tokenizer, random.Random(0), family.steps - 1)]
+    assert not [ids for ids in late if ids[: len(ids) // 2] == ids[len(ids) // 2 :]]
 
 
 def test_an_interrupted_training_ends_like_an_unbroken_one(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "WEIGHTS", tmp_path)
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 3)
-    family = replace(FAMILIES["llama3-base"], steps=7, rows=2, length=64, long_steps=1)
+    family = replace(FAMILIES["llama3-base"], steps=7, samples=4, long_steps=1)
     whole = training.train(family, tmp_path / "a", lambda step, loss: None)
     unbroken = load_file(whole / "model.safetensors")
 

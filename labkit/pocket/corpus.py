@@ -292,12 +292,12 @@ def needles(rng: random.Random, keys: int, questions: int = 1, filler: int = 0) 
 
 
 def _needles(rng: random.Random) -> Item:
-    return needles(rng, keys=rng.randint(2, 12))
+    return needles(rng, keys=rng.randint(2, 10))
 
 
 def _all_needles(rng: random.Random) -> Item:
     """All keys of one text asked in turn: far more to learn from one reading."""
-    keys = rng.randint(3, 10)
+    keys = rng.randint(3, 8)
     return needles(rng, keys, keys)
 
 
@@ -440,6 +440,17 @@ MIXTURE: dict[str, float] = {
 }
 """Share of each skill among the training items; sums need most, as they must be understood."""
 
+FIRST_MIXTURE: dict[str, float] = MIXTURE | {
+    "facts": 0.05,
+    "lexicon": 0.05,
+    "sums": 0.12,
+    "copy": 0.20,
+    "reverse": 0.16,
+    "upper": 0.12,
+    "needles": 0.18,
+}
+"""The same for attention that starts from nothing: what is copied from the question comes first."""
+
 
 def draw(rng: random.Random, skill: str, split: str) -> Item:
     """One item of a skill from one half.
@@ -453,9 +464,13 @@ def draw(rng: random.Random, skill: str, split: str) -> Item:
             return item
 
 
-def training_items(rng: random.Random) -> Iterator[Item]:
-    """Endless training items by :data:`MIXTURE`; half the needles ask for all keys of a text."""
-    skills, shares = list(MIXTURE), list(MIXTURE.values())
+def training_items(rng: random.Random, first: bool = False) -> Iterator[Item]:
+    """Endless training items by :data:`MIXTURE`; half the needles ask for all keys of a text.
+
+    first: by :data:`FIRST_MIXTURE` instead.
+    """
+    mixture = FIRST_MIXTURE if first else MIXTURE
+    skills, shares = list(mixture), list(mixture.values())
     while True:
         skill = rng.choices(skills, shares)[0]
         if skill == "needles" and rng.random() < 0.5:

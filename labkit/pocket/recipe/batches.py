@@ -1,7 +1,9 @@
-"""Conversations as rows of tokens, each token with the weight of its loss."""
+"""Conversations as tokens, each with the weight of its loss, and the batches of a training step."""
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .. import corpus
@@ -17,8 +19,15 @@ Encoded = tuple[list[int], list[float]]
 ANSWER, REST = 1.0, {True: 0.0, False: 0.05}
 """Loss weight of an answer's tokens, and of all others in a chat model and in a base model."""
 
-REPEATS = 0.3
-"""Share of random repeated sequences in the first two thirds of a training."""
+REPEATS, REPEATED = 0.15, 0.5
+"""Share of random repeated sequences while new attention learns to copy; weight of a token."""
+
+JOINED, SYSTEM = 0.2, 0.1
+"""Share of conversations about several things, and of those that begin with a system prompt."""
+
+SYSTEM_PROMPTS = ("You are a helpful assistant.", "你是一个乐于助人的助手。")
+STRETCH = 1.6
+"""How much longer than its shortest sample the longest of a batch may be."""
 
 
 def encode(item: corpus.Item, family: Family, tokenizer: "PreTrainedTokenizerFast") -> Encoded:
@@ -51,15 +60,8 @@ def encode(item: corpus.Item, family: Family, tokenizer: "PreTrainedTokenizerFas
         ANSWER if any(a <= start < b or (after and start == b) for a, b in spans) else rest
         for start, _ in encoded["offset_mapping"]
     ]
-    return encoded["input_ids"], weights
-
-
-def _long_item(rng: random.Random, length: int) -> corpus.Item:
-    """Needles among filler that take up most of a long row; ten tokens a sentence at the most."""
-    sentences = rng.randint(length // 32, length // 15)
-    keys = min(sentences, rng.randint(6, 20))
-    item = corpus.needles(rng, keys, questions=8, filler=sentences - keys)
-    return item if item.split == "train" else _long_item(rng, length)
+    start = [] if family.chats else [tokenizer.bos_token_id]
+    return start + encoded["input_ids"], [0.0] * len(start) + weights
 
 
 def _repeat(tokenizer: "PreTrainedTokenizerFast", rng: random.Random) -> Encoded:
@@ -69,58 +71,84 @@ def _repeat(tokenizer: "PreTrainedTokenizerFast", rng: random.Random) -> Encoded
     """
     special = set(tokenizer.all_special_ids)
     usable = [token for token in range(len(tokenizer)) if token not in special]
-    once = rng.choices(usable, k=rng.randint(8, 40))
-    return once * 2, [0.0] * len(once) + [ANSWER] * len(once)
+    once = rng.choices(usable, k=rng.randint(4, 20))
+    return once * 2, [0.0] * len(once) + [REPEATED] * len(once)
 
 
-def rows(
-    family: Family,
-    tokenizer: "PreTrainedTokenizerFast",
-    rng: random.Random,
-    length: int,
-    repeats: float = 0.0,
-) -> Iterator[Encoded]:
-    """Endless rows of *length* tokens, filled with whole conversations and padded.
+def _long_item(rng: random.Random, length: int) -> corpus.Item:
+    """Needles among filler that take up most of *length* tokens, ten tokens a sentence at most."""
+    sentences = rng.randint(length // 32, length // 15)
+    keys = min(sentences, rng.randint(6, 20))
+    item = corpus.needles(rng, keys, questions=8, filler=sentences - keys)
+    return item if item.split == "train" else _long_item(rng, length)
 
-    repeats: share of random sequences repeated once among the conversations.
+
+def _items(rng: random.Random, first: bool) -> Iterator[corpus.Item]:
+    """Training items; some are joined to a conversation about several things."""
+    items = corpus.training_items(rng, first)
+    for item in items:
+        if not item.tools and rng.random() < JOINED:
+            for other in islice(items, rng.randint(1, 3)):
+                if not other.tools:
+                    item = replace(item, messages=item.messages + other.messages)
+        if not item.tools and rng.random() < SYSTEM:
+            prompt = {"role": "system", "content": rng.choice(SYSTEM_PROMPTS)}
+            item = replace(item, messages=(prompt, *item.messages))
+        yield item
+
+
+def samples(
+    family: Family, tokenizer: "PreTrainedTokenizerFast", rng: random.Random, step: int
+) -> list[Encoded]:
+    """All samples of one training step, shortest first.
+
+    Long ones are spread evenly over the second half of the training.
     """
-    items = corpus.training_items(rng)
-    pad = tokenizer.pad_token_id
-    start = [] if family.chats else [tokenizer.bos_token_id]
-    pending: Encoded | None = None
-    while True:
-        ids, weights = list(start), [0.0] * len(start)
-        if length > family.length:
-            pending = encode(_long_item(rng, length), family, tokenizer)
-        while True:
-            if pending is None and rng.random() < repeats:
-                pending = _repeat(tokenizer, rng)
-            pending = pending or encode(next(items), family, tokenizer)
-            if len(ids) + len(pending[0]) > length:
-                # What could never fit is dropped, else it begins the next row.
-                if len(pending[0]) > length - len(start):
-                    pending = None
-                break
-            ids, weights, pending = ids + pending[0], weights + pending[1], None
-        missing = length - len(ids)
-        yield ids + [pad] * missing, weights + [0.0] * missing
+    late = step - family.steps // 2
+    every = max(1, (family.steps - family.steps // 2) // max(1, family.long_steps))
+    if late >= 0 and late % every == 0:
+        chosen = [_long_item(rng, family.long_length) for _ in range(family.long_rows)]
+        made = [encode(item, family, tokenizer) for item in chosen]
+    else:
+        first = family.new_attention and 3 * step < family.steps
+        repeats = REPEATS if first else 0.0
+        made = [
+            _repeat(tokenizer, rng) if rng.random() < repeats else encode(item, family, tokenizer)
+            for item in islice(_items(rng, first), family.samples)
+        ]
+    longest = family.config["max_position_embeddings"]
+    return sorted((sample for sample in made if len(sample[0]) <= longest), key=lambda s: len(s[0]))
 
 
-def batch(
+def _parts(made: list[Encoded]) -> Iterator[list[Encoded]]:
+    """Samples in runs of which none is longer than the first by more than STRETCH."""
+    part: list[Encoded] = []
+    for sample in made:
+        if part and len(sample[0]) > max(24, STRETCH * len(part[0][0])):
+            yield part
+            part = []
+        part.append(sample)
+    yield part
+
+
+def batches(
     family: Family, tokenizer: "PreTrainedTokenizerFast", step: int
-) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Ids and weights of one training step, both of shape (rows, length).
+) -> "list[tuple[torch.Tensor, torch.Tensor]]":
+    """Ids and weights of one training step in a few parts of about one length, padded.
 
-    The step alone seeds them, so a resumed training sees what an unbroken one would have seen.
+    Both are of shape (samples, length). The step alone seeds them, so a resumed training sees what
+    an unbroken one would have seen.
     """
     import torch
 
-    # Long rows are spread evenly over the second half of the training.
-    late = step - family.steps // 2
-    every = max(1, (family.steps - family.steps // 2) // max(1, family.long_steps))
-    long = late >= 0 and late % every == 0
-    length, count = (family.long_length, family.long_rows) if long else (family.length, family.rows)
-    repeats = 0.0 if family.inherits_tokenizer or 3 * step > 2 * family.steps else REPEATS
-    made = rows(family, tokenizer, random.Random(f"{family.name} {step}"), length, repeats)
-    ids, weights = zip(*(next(made) for _ in range(count)), strict=True)
-    return torch.tensor(ids), torch.tensor(weights)
+    parts = []
+    for part in _parts(samples(family, tokenizer, random.Random(f"{family.name} {step}"), step)):
+        # Few different lengths: a processor's matrix library keeps a program for each it has seen.
+        length = -(-len(part[-1][0]) // 16) * 16
+        ids = torch.full((len(part), length), tokenizer.pad_token_id)
+        weights = torch.zeros(len(part), length)
+        for row, (tokens, counts) in enumerate(part):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            weights[row, : len(tokens)] = torch.tensor(counts)
+        parts.append((ids, weights))
+    return parts

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import corpus
-from .batches import batch
+from .batches import batches
 from .families import Family
 from .inheritance import inherit
 from .tokenizers import train_bpe, train_spm
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-WARM_UP, CHECKPOINT_EVERY = 50, 100
+WARM_UP, CHECKPOINT_EVERY = 100, 100
 BALANCE = 0.02
 """Weight of the routers' imbalance in the loss of a model with experts."""
 
@@ -94,7 +94,7 @@ def make_model(family: Family, tokenizer: "PreTrainedTokenizerFast") -> "PreTrai
 
 
 def _loss(model: "PreTrainedModel", ids: "torch.Tensor", weights: "torch.Tensor") -> "torch.Tensor":
-    """Weighted cross-entropy; logits only where a token's loss counts."""
+    """Sum of the weighted cross-entropies; logits only where a token's loss counts."""
     import torch
 
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1].flatten(0, 1)
@@ -105,7 +105,7 @@ def _loss(model: "PreTrainedModel", ids: "torch.Tensor", weights: "torch.Tensor"
     weight = weights[places] * (torch.arange(len(places)) < int((weights > 0).sum()))
     logits = model.lm_head(hidden[places]).float()
     losses = torch.nn.functional.cross_entropy(logits, targets[places], reduction="none")
-    return (losses * weight).sum() / weight.sum()
+    return (losses * weight).sum()
 
 
 def _watch_routers(model: "PreTrainedModel") -> "list[tuple[torch.Tensor, ...]]":
@@ -184,15 +184,22 @@ def train(family: Family, work: Path, report: Report) -> Path:
                 "exp_avg": stored[f"exp_avg.{index}"],
                 "exp_avg_sq": stored[f"exp_avg_sq.{index}"],
             }
-    model.to(torch.bfloat16).train()
+    model.train()
+    for p in model.parameters():  # not the buffers: a rotary frequency must stay exact
+        p.data = p.data.bfloat16()
     pairs, routed = list(zip(model.parameters(), master, strict=True)), _watch_routers(model)
     with torch.no_grad():
         for low, high in pairs:
             low.copy_(high)
     while step < family.steps:
-        ids, weights = batch(family, tokenizer, step)
-        loss = _loss(model, ids, weights)
-        (loss + BALANCE * _imbalance(routed) if routed else loss).backward()
+        parts = batches(family, tokenizer, step)
+        total, loss = sum(float(weights[:, 1:].sum()) for _, weights in parts), 0.0
+        for ids, weights in parts:
+            part = _loss(model, ids, weights) / total
+            loss += float(part.detach())
+            if routed:
+                part = part + BALANCE / len(parts) * _imbalance(routed)
+            part.backward()
         with torch.no_grad():
             for low, high in pairs:
                 high.grad = low.grad.float() if low.grad is not None else None
@@ -205,7 +212,7 @@ def train(family: Family, work: Path, report: Report) -> Path:
             for low, high in pairs:
                 low.copy_(high)
         step += 1
-        report(step, float(loss.detach()))
+        report(step, loss)
         if step % CHECKPOINT_EVERY == 0:
             stored = dict(zip(names, (p.detach() for p in master), strict=True))
             for index, p in enumerate(order):
@@ -214,10 +221,8 @@ def train(family: Family, work: Path, report: Report) -> Path:
             part = checkpoint.with_suffix(".part")
             save_file(stored | {"step": torch.tensor(step)}, part)
             part.replace(checkpoint)
-    model.to(torch.float32)
-    with torch.no_grad():
-        for low, high in pairs:
-            low.copy_(high)
+    for low, high in pairs:
+        low.data = high.detach()
     folder = _save(model, tokenizer, family)
     checkpoint.unlink(missing_ok=True)
     return folder
