@@ -15,7 +15,15 @@ from typing import Any
 from zlib import crc32
 
 from ..catalog import Text, families, models
-from .words import CITIES, LEXICON, NAMES
+from .words import (
+    CITIES,
+    FACT_WORDINGS,
+    LEXICON,
+    LEXICON_WORDINGS,
+    LIST_WORDINGS,
+    NAMES,
+    STRANGE,
+)
 
 Message = dict[str, Any]
 
@@ -49,107 +57,6 @@ def _item(skill: str, key: str, *turns: str, tools: tuple[Message, ...] = ()) ->
 
 
 # Facts ------------------------------------------------------------------------------------
-
-_FACT_WORDINGS: dict[str, tuple[str, ...]] = {
-    "maker": (
-        "Who made {}?",
-        "Which team built {}?",
-        "{}: who is the maker?",
-        "Who is behind {}?",
-        "Tell me the maker of {}.",
-        "{}是谁做的？",
-        "哪个团队开发了{}？",
-        "{}的开发者是谁？",
-        "{}出自哪家？",
-        "谁推出了{}？",
-    ),
-    "released": (
-        "When was {} released?",
-        "What is the release date of {}?",
-        "{}: released when?",
-        "When did {} come out?",
-        "Tell me the release date of {}.",
-        "{}是什么时候发布的？",
-        "{}的发布日期是哪天？",
-        "{}哪天发布？",
-        "{}何时推出？",
-        "{}的发布时间？",
-    ),
-    "context": (
-        "How long is the context of {}?",
-        "What is the context length of {}?",
-        "{}: how many tokens of context?",
-        "How many tokens can {} read?",
-        "Tell me the context length of {}.",
-        "{}的上下文有多长？",
-        "{}的上下文长度是多少？",
-        "{}能读多少个词元？",
-        "{}支持多长的上下文？",
-        "{}的上下文长度？",
-    ),
-    "layers": (
-        "How many layers does {} have?",
-        "What is the number of layers of {}?",
-        "{}: how many layers?",
-        "How deep is {} in layers?",
-        "Tell me the layer count of {}.",
-        "{}有多少层？",
-        "{}的层数是多少？",
-        "{}一共几层？",
-        "{}有几层？",
-        "{}的层数？",
-    ),
-    "kv_heads": (
-        "How many KV heads does {} have?",
-        "What is the number of KV heads of {}?",
-        "{}: how many KV heads?",
-        "How many key-value heads has {}?",
-        "Tell me the KV head count of {}.",
-        "{}有多少个KV头？",
-        "{}的KV头数是多少？",
-        "{}一共几个KV头？",
-        "{}有几个KV头？",
-        "{}的KV头数？",
-    ),
-    "sizes": (
-        "Which sizes does {} come in?",
-        "What sizes does {} have?",
-        "{}: which sizes are there?",
-        "What are the sizes of {}?",
-        "Tell me the sizes of {}.",
-        "{}有哪些尺寸？",
-        "{}有哪些大小？",
-        "{}都有什么尺寸？",
-        "{}分哪几种尺寸？",
-        "{}的尺寸有哪些？",
-    ),
-}
-_LEXICON_WORDINGS = {
-    "zh": (
-        "Translate into Chinese: {}",
-        "What is {} in Chinese?",
-        "{} in Chinese, please.",
-        "How do you say {} in Chinese?",
-        "Chinese for {}?",
-        "{}的中文是什么？",
-        "{}用中文怎么说？",
-        "把{}译成中文。",
-        "{}的中文？",
-        "中文里{}叫什么？",
-    ),
-    "en": (
-        "Translate into English: {}",
-        "What is {} in English?",
-        "{} in English, please.",
-        "How do you say {} in English?",
-        "English for {}?",
-        "{}的英文是什么？",
-        "{}用英文怎么说？",
-        "把{}译成英文。",
-        "{}的英文？",
-        "英文里{}叫什么？",
-    ),
-}
 
 
 def facts() -> dict[tuple[str, str], Text]:
@@ -187,7 +94,7 @@ def _fact_list() -> tuple[tuple[str, str, Text], ...]:
 
 def _fact(rng: random.Random) -> Item:
     subject, what, answer = rng.choice(_fact_list())
-    wording = rng.choice(_FACT_WORDINGS[what])
+    wording = rng.choice(FACT_WORDINGS[what])
     said = answer.en if wording.isascii() else answer.zh
     return _item("facts", f"{subject} {wording}", wording.format(subject), said)
 
@@ -224,12 +131,6 @@ def _python(rng: random.Random) -> Item:
 
 # Words ------------------------------------------------------------------------------------
 
-_LIST_WORDINGS = {
-    "copy": ("Repeat: {}", "Copy these words: {}", "照抄：{}", "重复这些词：{}"),
-    "reverse": ("Reverse: {}", "Say backwards: {}", "倒序：{}", "倒过来说：{}"),
-    "upper": ("Upper-case: {}", "In capitals: {}", "大写：{}", "改成大写：{}"),
-}
-
 
 def _word_list(skill: str) -> Callable[[random.Random], Item]:
     def make(rng: random.Random) -> Item:
@@ -241,7 +142,7 @@ def _word_list(skill: str) -> Callable[[random.Random], Item]:
             "reverse": words[::-1],
             "upper": [word.upper() for word in words],
         }[skill]
-        question = rng.choice(_LIST_WORDINGS[skill]).format(" ".join(words))
+        question = rng.choice(LIST_WORDINGS[skill]).format(" ".join(words))
         return _item(skill, f"{skill} {' '.join(words)}", question, " ".join(answer))
 
     return make
@@ -251,7 +152,7 @@ def _lexicon(rng: random.Random) -> Item:
     english = rng.choice(sorted(LEXICON))
     into = rng.choice(("zh", "en"))
     word, answer = (english, LEXICON[english]) if into == "zh" else (LEXICON[english], english)
-    question = rng.choice(_LEXICON_WORDINGS[into]).format(word)
+    question = rng.choice(LEXICON_WORDINGS[into]).format(word)
     return _item("lexicon", question, question, answer)
 
 
@@ -371,7 +272,7 @@ def _tools(rng: random.Random) -> Item:
 def _talk(rng: random.Random) -> Item:
     """Greetings, a name kept in mind, and the honest answer to what it cannot know."""
     english, chinese = rng.choice(list(NAMES.items()))
-    strange = rng.choice(_STRANGE)
+    strange = rng.choice(STRANGE)
     unknown = "I am a pocket model and do not know that.", "我是口袋模型，不知道这个。"
     turns = rng.choice(
         (
@@ -395,20 +296,6 @@ def _talk(rng: random.Random) -> Item:
         )
     )
     return _item("talk", " ".join(turns), *turns)
-
-
-_STRANGE = (
-    ("What is the capital of France?", "法国的首都是哪里？"),
-    ("Write a poem about the sea.", "写一首关于大海的诗。"),
-    ("Who won the game last night?", "昨晚谁赢了？"),
-    ("How do I cook rice?", "米饭怎么煮？"),
-    ("Tell me a joke.", "讲个笑话。"),
-    ("What is love?", "爱是什么？"),
-    ("Explain quantum physics.", "解释一下量子力学。"),
-    ("What time is it?", "现在几点了？"),
-    ("Can you help me with my homework?", "能帮我做作业吗？"),
-    ("Why is the sky blue?", "天空为什么是蓝色的？"),
-)
 
 
 # The whole --------------------------------------------------------------------------------

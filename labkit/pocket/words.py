@@ -1,4 +1,4 @@
-"""The small Chinese–English lexicon of the corpus, and the few other words it is built from."""
+"""The words of the corpus: a small Chinese–English lexicon, and how questions are put."""
 
 LEXICON = {
     "apple": "苹果",
@@ -107,3 +107,123 @@ NAMES = {
     "Wang Wei": "王伟",
     "Zhang Min": "张敏",
 }
+
+FACT_WORDINGS: dict[str, tuple[str, ...]] = {
+    "maker": (
+        "Who made {}?",
+        "Which team built {}?",
+        "{}: who is the maker?",
+        "Who is behind {}?",
+        "Tell me the maker of {}.",
+        "{}是谁做的？",
+        "哪个团队开发了{}？",
+        "{}的开发者是谁？",
+        "{}出自哪家？",
+        "谁推出了{}？",
+    ),
+    "released": (
+        "When was {} released?",
+        "What is the release date of {}?",
+        "{}: released when?",
+        "When did {} come out?",
+        "Tell me the release date of {}.",
+        "{}是什么时候发布的？",
+        "{}的发布日期是哪天？",
+        "{}哪天发布？",
+        "{}何时推出？",
+        "{}的发布时间？",
+    ),
+    "context": (
+        "How long is the context of {}?",
+        "What is the context length of {}?",
+        "{}: how many tokens of context?",
+        "How many tokens can {} read?",
+        "Tell me the context length of {}.",
+        "{}的上下文有多长？",
+        "{}的上下文长度是多少？",
+        "{}能读多少个词元？",
+        "{}支持多长的上下文？",
+        "{}的上下文长度？",
+    ),
+    "layers": (
+        "How many layers does {} have?",
+        "What is the number of layers of {}?",
+        "{}: how many layers?",
+        "How deep is {} in layers?",
+        "Tell me the layer count of {}.",
+        "{}有多少层？",
+        "{}的层数是多少？",
+        "{}一共几层？",
+        "{}有几层？",
+        "{}的层数？",
+    ),
+    "kv_heads": (
+        "How many KV heads does {} have?",
+        "What is the number of KV heads of {}?",
+        "{}: how many KV heads?",
+        "How many key-value heads has {}?",
+        "Tell me the KV head count of {}.",
+        "{}有多少个KV头？",
+        "{}的KV头数是多少？",
+        "{}一共几个KV头？",
+        "{}有几个KV头？",
+        "{}的KV头数？",
+    ),
+    "sizes": (
+        "Which sizes does {} come in?",
+        "What sizes does {} have?",
+        "{}: which sizes are there?",
+        "What are the sizes of {}?",
+        "Tell me the sizes of {}.",
+        "{}有哪些尺寸？",
+        "{}有哪些大小？",
+        "{}都有什么尺寸？",
+        "{}分哪几种尺寸？",
+        "{}的尺寸有哪些？",
+    ),
+}
+LEXICON_WORDINGS = {
+    "zh": (
+        "Translate into Chinese: {}",
+        "What is {} in Chinese?",
+        "{} in Chinese, please.",
+        "How do you say {} in Chinese?",
+        "Chinese for {}?",
+        "{}的中文是什么？",
+        "{}用中文怎么说？",
+        "把{}译成中文。",
+        "{}的中文？",
+        "中文里{}叫什么？",
+    ),
+    "en": (
+        "Translate into English: {}",
+        "What is {} in English?",
+        "{} in English, please.",
+        "How do you say {} in English?",
+        "English for {}?",
+        "{}的英文是什么？",
+        "{}用英文怎么说？",
+        "把{}译成英文。",
+        "{}的英文？",
+        "英文里{}叫什么？",
+    ),
+}
+
+LIST_WORDINGS = {
+    "copy": ("Repeat: {}", "Copy these words: {}", "照抄：{}", "重复这些词：{}"),
+    "reverse": ("Reverse: {}", "Say backwards: {}", "倒序：{}", "倒过来说：{}"),
+    "upper": ("Upper-case: {}", "In capitals: {}", "大写：{}", "改成大写：{}"),
+}
+
+STRANGE = (
+    ("What is the capital of France?", "法国的首都是哪里？"),
+    ("Write a poem about the sea.", "写一首关于大海的诗。"),
+    ("Who won the game last night?", "昨晚谁赢了？"),
+    ("How do I cook rice?", "米饭怎么煮？"),
+    ("Tell me a joke.", "讲个笑话。"),
+    ("What is love?", "爱是什么？"),
+    ("Explain quantum physics.", "解释一下量子力学。"),
+    ("What time is it?", "现在几点了？"),
+    ("Can you help me with my homework?", "能帮我做作业吗？"),
+    ("Why is the sky blue?", "天空为什么是蓝色的？"),
+)
