@@ -8,7 +8,7 @@ list of words, a wording of a question. So the halves are disjoint by constructi
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -314,16 +314,16 @@ SKILLS: dict[str, Callable[[random.Random], Item]] = {
 }
 
 MIXTURE: dict[str, float] = {
-    "facts": 0.17,
-    "lexicon": 0.08,
-    "sums": 0.24,
-    "copy": 0.05,
-    "reverse": 0.07,
+    "facts": 0.15,
+    "lexicon": 0.07,
+    "sums": 0.34,
+    "copy": 0.06,
+    "reverse": 0.08,
     "upper": 0.07,
-    "needles": 0.10,
-    "tools": 0.08,
-    "python": 0.10,
-    "talk": 0.04,
+    "needles": 0.08,
+    "tools": 0.05,
+    "python": 0.07,
+    "talk": 0.03,
 }
 """Share of each skill among the training items; sums need most, as they must be understood."""
 
@@ -351,12 +351,11 @@ def draw(rng: random.Random, skill: str, split: str) -> Item:
             return item
 
 
-def training_items(rng: random.Random, first: bool = False) -> Iterator[Item]:
-    """Endless training items by :data:`MIXTURE`; half the needles ask for all keys of a text.
+def training_items(rng: random.Random, mixture: Mapping[str, float] = MIXTURE) -> Iterator[Item]:
+    """Endless training items by a mixture of skills; half the needles ask for all keys of a text.
 
-    first: by :data:`FIRST_MIXTURE` instead.
+    Usage: ``next(training_items(random.Random(0), FIRST_MIXTURE))``
     """
-    mixture = FIRST_MIXTURE if first else MIXTURE
     skills, shares = list(mixture), list(mixture.values())
     while True:
         skill = rng.choices(skills, shares)[0]

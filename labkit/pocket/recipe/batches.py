@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 Encoded = tuple[list[int], list[float]]
 """Token ids, and for each the weight of its loss."""
 
-ANSWER, REST = 1.0, {True: 0.0, False: 0.05}
-"""Loss weight of an answer's tokens, and of all others in a chat model and in a base model."""
+USUAL, LIGHTEST, HEAVIEST = 6, 0.5, 2.0
+"""An answer of USUAL tokens weighs one a token; a shorter one more, up to HEAVIEST, a longer less.
+So a sum, a few digits long, counts for as much as a tool call."""
+
+REST = {True: 0.0, False: 0.05}
+"""Loss weight of all but the answers in a chat model and in a base model."""
 
 REPEATS, REPEATED = 0.15, 0.5
 """Share of random repeated sequences while new attention learns to copy; weight of a token."""
@@ -55,11 +59,13 @@ def encode(item: corpus.Item, family: Family, tokenizer: "PreTrainedTokenizerFas
         if message["role"] == "assistant"
     ]
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    rest, after = REST[family.chats], family.turn_end is not None
-    weights = [
-        ANSWER if any(a <= start < b or (after and start == b) for a, b in spans) else rest
-        for start, _ in encoded["offset_mapping"]
-    ]
+    after = family.turn_end is not None
+    weights = [REST[family.chats]] * len(encoded["input_ids"])
+    starts = [start for start, _ in encoded["offset_mapping"]]
+    for a, b in spans:
+        answer = [i for i, start in enumerate(starts) if a <= start < b or (after and start == b)]
+        for index in answer:
+            weights[index] = min(HEAVIEST, max(LIGHTEST, USUAL / len(answer)))
     start = [] if family.chats else [tokenizer.bos_token_id]
     return start + encoded["input_ids"], [0.0] * len(start) + weights
 
@@ -85,7 +91,7 @@ def _long_item(rng: random.Random, length: int) -> corpus.Item:
 
 def _items(rng: random.Random, first: bool) -> Iterator[corpus.Item]:
     """Training items; some are joined to a conversation about several things."""
-    items = corpus.training_items(rng, first)
+    items = corpus.training_items(rng, corpus.FIRST_MIXTURE if first else corpus.MIXTURE)
     for item in items:
         if not item.tools and rng.random() < JOINED:
             for other in islice(items, rng.randint(1, 3)):

@@ -104,7 +104,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|finetune_right_pad_id|>",
             template="plain",
             parent=None,
-            steps=2600,
+            steps=3600,
             new_attention=True,
             turn_end="\n",
         ),
