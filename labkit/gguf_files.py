@@ -41,7 +41,7 @@ from .progress import Callback, show_progress
 from .units import MiB, show_bytes
 
 FORMATS = (
-    "F32", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1",
+    "F32", "F16", "Q8_0", "Q6_K", "Q5_1", "Q5_K_M", "Q5_K_S", "Q5_0", "Q4_1", "Q4_K_M", "Q4_K_S",
     "Q4_0", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
 )  # fmt: skip
 """The formats that are made here, spelled as llama.cpp prints them, large to small."""
@@ -234,12 +234,14 @@ def _replacing(path: Path, size: int) -> Iterator[Path]:
         if free < size:
             raise _no_room(path, size, free)
         try:
+            part.touch()  # says why where it may not be written; llama.cpp would only fail
             yield part
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # numpy says how much it could write, but not why; EFBIG: more than a FAT disk can hold.
+        if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise _no_room(path, size, shutil.disk_usage(folder).free) from error
         raise LabError(
             t(

@@ -73,8 +73,8 @@ class Contents:
     def format(self) -> str:
         """As llama.cpp prints it: ``"Q4_K_M"``; ``"type N"`` for a number not known here."""
         number = self.metadata.get("general.file_type")
-        names = {value: name for name, value in FILE_TYPES.items()}
-        return names.get(number, f"type {number}")
+        names = (name for name, known in FILE_TYPES.items() if known == number)
+        return next(names, f"type {number}")
 
     @property
     def context_length(self) -> int:
@@ -138,7 +138,9 @@ class _Reader:
         tensor_count, key_count = self.count(), self.count()
         metadata = {self.string(): self.value(self.number("I")) for _ in range(key_count)}
         tensors = dict(self.tensor() for _ in range(tensor_count))
-        alignment = int(metadata.get("general.alignment", 32)) or 1
+        alignment = metadata.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise self.damaged()
         start = -(-self.file.tell() // alignment) * alignment
         end = start + max((entry.offset + entry.nbytes for entry in tensors.values()), default=0)
         if end > self.size:
@@ -192,9 +194,11 @@ class _Reader:
         inner, count = self.number("I"), self.count()
         if inner in _NUMBERS:
             self.take(count * struct.calcsize(f"<{_NUMBERS[inner]}"))
-        else:
+        elif inner == _STRING:
             for _ in range(count):
-                self.value(inner)
+                self.take(self.count())
+        else:  # an array of arrays is allowed, and nobody writes one
+            raise self.damaged()
         return count
 
     def damaged(self) -> LabError:

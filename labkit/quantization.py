@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from .errors import LabError
 from .gguf_files import FORMATS, gguf_for, inspect_gguf, read_format
 from .hub import locate
 from .i18n import t
+from .tables import Table
 from .units import bits_per_weight, show_bytes
 
 
@@ -30,32 +30,27 @@ class Quantized:
     rows: tuple[QuantizedFile, ...]
     note: str = ""
 
-    def table(self) -> tuple[tuple[str, ...], ...]:
-        """Header and rows as a person reads them."""
-        header = (t("Format", "格式"), t("Size", "大小"), t("Bits per weight", "每权重位数"), "")
-        return header, *(
+    def table(self) -> Table:
+        """As a person reads it: size in MiB or GiB, the file by its name alone."""
+        header = (
+            t("Format", "格式"),
+            t("Size", "大小"),
+            t("Bits per weight", "每权重位数"),
+            self.model,
+        )
+        rows = [
             (row.format, show_bytes(row.file_size), f"{row.bits_per_weight:.2f}", row.path.name)
             for row in self.rows
-        )
+        ]
+        return Table(header, rows, self.note)
 
     def __str__(self) -> str:
-        lines = [
-            f"{form:8} {size:>10} {bits:>16}  {name}" for form, size, bits, name in self.table()
-        ]
-        return "\n".join([self.model, *lines, *([self.note] if self.note else [])])
+        return str(self.table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        header, *rows = self.table()
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-        )
-        return (
-            f"<table><caption>{escape(self.model)}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table><p>{escape(self.note)}</p>"
-        )
+        return self.table()._repr_html_()
 
 
 def quantize(model: str | Path, formats: str | Sequence[str]) -> Quantized:
