@@ -31,7 +31,7 @@ def folder(name: str) -> Path:
         near = difflib.get_close_matches(short, NAMES, 1, 0)[0]
         known = ", ".join(f"pocket/{known}" for known in NAMES)
         raise LabError(
-            t(f"There is no pocket model '{name}'.", f"没有名为 '{name}' 的袖珍模型。"),
+            t(f"There is no pocket model '{name}'.", f"没有名为 '{name}' 的口袋模型。"),
             t(
                 f"Did you mean 'pocket/{near}'? There are: {known}.",
                 f"是不是 'pocket/{near}'？可用的有：{known}。",
@@ -43,7 +43,7 @@ def folder(name: str) -> Path:
         raise LabError(
             t(
                 f"The pocket model '{short}' is not in '{place}'.",
-                f"'{place}' 里没有袖珍模型 '{short}'。",
+                f"'{place}' 里没有口袋模型 '{short}'。",
             ),
             t("Install the package again.", "请重新安装本软件包。"),
         )
