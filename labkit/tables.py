@@ -1,0 +1,52 @@
+"""A table for a reader: plain text in a terminal, HTML in a notebook."""
+
+import html
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CELL = "padding: 0.15em 0.8em 0.15em 0; text-align: left; vertical-align: top"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column names and rows of words; shows itself.
+
+    Usage: ``Table(("Model", "Size"), [("Qwen2.5-7B", "4.36 GiB")])``. note: a line below.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def __str__(self) -> str:
+        lines = [self.header, *self.rows]
+        widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+        text = (
+            "  ".join(pad(word, size) for word, size in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+        return "\n".join([*text, *filter(None, [self.note])])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th style="{CELL}">{html.escape(word)}</th>' for word in self.header)
+        body = "".join(
+            "<tr>" + "".join(f'<td style="{CELL}">{_lines(word)}</td>' for word in row) + "</tr>"
+            for row in self.rows
+        )
+        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+
+def width(text: str) -> int:
+    """Columns a text takes in a terminal: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def pad(text: str, size: int) -> str:
+    """The text, filled with spaces to that many columns."""
+    return text + " " * (size - width(text))
+
+
+def _lines(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
