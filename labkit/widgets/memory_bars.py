@@ -1,0 +1,67 @@
+"""Stacked bars of weights, KV cache and runtime against the memory there is; HTML, no script."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..i18n import t
+from ..units import show_bytes
+
+COLOURS = {"weights": "#4878a8", "kv_cache": "#e0923b", "runtime": "#6a9f58"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What one choice takes, in bytes."""
+
+    label: str
+    weights: int
+    kv_cache: int
+    runtime: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.kv_cache + self.runtime
+
+
+def draw_bars(bars: Sequence[Bar], free: int) -> str:
+    """A bar a line, each also in words; a line marks where the memory ends.
+
+    Usage: ``draw_bars([Bar("Qwen3-8B Q4_K_M", 5 * GiB, GiB, GiB // 3)], free=8 * GiB)``
+    """
+    names = {
+        "weights": t("weights", "权重"),
+        "kv_cache": t("KV cache", "KV 缓存"),
+        "runtime": t("runtime", "运行缓冲"),
+    }
+    longest = max([free, *(bar.total for bar in bars)], default=1) or 1
+    key = " ".join(
+        f'<span style="color: {COLOURS[part]}">■</span> {html.escape(name)}'
+        for part, name in names.items()
+    )
+    rows = "".join(_row(bar, names, free, longest) for bar in bars)
+    end = t(f"│ memory ends: {show_bytes(free)}", f"│ 可用内存：{show_bytes(free)}")
+    return f"<p>{key} &nbsp; {html.escape(end)}</p><table>{rows}</table>"
+
+
+def _row(bar: Bar, names: dict[str, str], free: int, longest: int) -> str:
+    words = ", ".join(f"{name} {show_bytes(getattr(bar, part))}" for part, name in names.items())
+    pieces = "".join(
+        f'<div style="width: {100 * getattr(bar, part) / longest:.2f}%; height: 1em; '
+        f'background: {COLOURS[part]}"></div>'
+        for part in names
+    )
+    mark = (
+        f'<div style="position: absolute; left: {100 * free / longest:.2f}%; top: -0.15em; '
+        'height: 1.3em; border-left: 2px solid currentColor"></div>'
+    )
+    fits = t("fits", "放得下") if bar.total <= free else t("too large", "放不下")
+    return (
+        f'<tr><td style="text-align: left">{html.escape(bar.label)}</td>'
+        f'<td style="width: 24em"><div role="img" aria-label="{html.escape(words)}" '
+        f'title="{html.escape(words)}" '
+        f'style="position: relative; display: flex; width: 24em">{pieces}{mark}</div></td>'
+        f'<td style="text-align: right">{show_bytes(bar.total)}</td>'
+        f'<td style="text-align: left">{fits}</td></tr>'
+    )
