@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .errors import LabError as LabError
     from .i18n import use_language as use_language
     from .machine import hardware as hardware
+    from .memory import estimate as estimate
+    from .picker import pick as pick
     from .quantization import quantize as quantize
 
     __version__: str
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 _MODULES = {
     "LabError": "errors",
     "chat": "conversation",
+    "estimate": "memory",
     "hardware": "machine",
     "load": "engines",
+    "pick": "picker",
     "quantize": "quantization",
     "use_language": "i18n",
 }

@@ -4,25 +4,18 @@ A command is a short function below: it imports what it needs inside, hands its 
 Python function of the same name and shows the result; with ``--json`` it prints one object.
 """
 
-import dataclasses
 import itertools
-import json
 import os
 import sys
 import traceback
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
 import typer
 
+from . import choosing
+from .console import Json, both, make_table, print_json
 from .errors import LabError
 from .i18n import Language, t, use_language
-
-
-def both(en: str, zh: str) -> str:
-    """A help text in both languages; :func:`_speak` leaves the reader's once that is known."""
-    return f"{en}\x1f{zh}"
-
 
 app = typer.Typer(
     add_completion=False,
@@ -33,19 +26,6 @@ app = typer.Typer(
         "在自己的电脑上使用开源大语言模型：对话、测量、微调。",
     ),
 )
-
-Json = Annotated[
-    bool,
-    typer.Option("--json", help=both("Print one JSON object.", "输出一个 JSON 对象。")),
-]
-
-
-def print_json(result: Any) -> None:
-    """Print a frozen dataclass as one JSON object: its field names, sizes in bytes."""
-    # Another encoding than UTF-8 may not hold every character; \u escapes fit in all of them.
-    utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-    text = json.dumps(dataclasses.asdict(result), ensure_ascii=not utf8, indent=2, default=str)
-    print(text)  # a path, the one thing of ours that JSON does not know, as text
 
 
 def _show_version(wanted: bool) -> None:
@@ -98,21 +78,23 @@ def doctor(as_json: Json = False) -> None:
     from rich.console import Console
 
     console = Console()
-    console.print(_table((t("This computer", "本机"), ""), diagnosis.hardware.rows()))
+    console.print(make_table((t("This computer", "本机"), ""), diagnosis.hardware.rows()))
     absent = {True: "?", False: t("missing", "未安装")}
     packages = [
         (package.name, package.version or absent[package.installed], package.extra or "")
         for package in diagnosis.packages
     ]
     console.print(
-        _table((t("Package", "软件包"), t("Version", "版本"), t("Extra", "附加组件")), packages)
+        make_table((t("Package", "软件包"), t("Version", "版本"), t("Extra", "附加组件")), packages)
     )
     runs = {True: t("runs", "可以运行"), False: t("cannot run", "无法运行")}
     lessons = [
         (v.lesson.id, str(v.lesson.title), runs[v.runs], "\n".join(v.reasons))
         for v in diagnosis.lessons
     ]
-    console.print(_table((t("Lesson", "课"), "", t("Here", "在本机"), t("Why", "原因")), lessons))
+    console.print(
+        make_table((t("Lesson", "课"), "", t("Here", "在本机"), t("Why", "原因")), lessons)
+    )
     for sentence in diagnosis.advice:
         console.print(sentence, markup=False, highlight=False)
 
@@ -216,6 +198,9 @@ def quantize(
     print_json(quantized) if as_json else print(quantized)
 
 
+app.add_typer(choosing.app)
+
+
 # --- from the command line to the commands ----------------------------------------------------
 
 
@@ -300,7 +285,7 @@ def _refuse_broken_text(arguments: list[str]) -> None:
 
 
 def _speak(command: Any) -> None:
-    """Leave the reader's language in the help texts that :func:`both` made."""
+    """Leave the reader's language in the help texts that :func:`~labkit.console.both` made."""
     for part in (command, *command.params):
         if part.help and "\x1f" in part.help:
             part.help = t(*part.help.split("\x1f"))
@@ -319,12 +304,3 @@ def _sentences(error: LabError | OSError | UnicodeDecodeError) -> list[str]:
     reason = error.strerror or str(error)
     what = f"{error.filename}: {reason}" if error.filename else reason
     return [what, t("--debug shows where it happened.", "加上 --debug 可以看到出错的位置。")]
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Any:
-    from rich.table import Table
-
-    table = Table(*header, show_header=any(header))
-    for row in rows:
-        table.add_row(*row)
-    return table

@@ -15,15 +15,16 @@ PACKAGE = Path(__file__).parents[1] / "labkit"
 
 # Every file and folder of labkit, floor by floor: one may import only from those before it.
 FLOORS = (
-    "errors i18n units extras",
+    "errors i18n units extras tables",
     "catalog host gpus machine diagnosis",
-    "configuration traits architecture tensors gguf_types gguf_inspection kv_cache memory speed"
-    " costs picker",
-    "progress pocket hub gguf_header gguf_tokenizer gguf_conversion gguf_files engines",
-    "chat_templates tool_calls conversation scoring quantization evaluation finetuning server"
-    " exports routing cluster pocket.recipe",
+    "configuration traits architecture tensors gguf_types gguf_inspection gguf_config"
+    " kv_cache weight_formats model_source running_memory training_memory memory speed"
+    " costs needs budget ranking fitting reasons shortfall picker rules_of_thumb",
+    "progress pocket hub gguf_tokenizer gguf_conversion gguf_files engines",
+    "chat_templates tool_calls conversation scoring block_formats bitsandbytes_formats gptq"
+    " quantization evaluation finetuning server exports routing cluster pocket.recipe",
     "learner course plots terminal widgets",
-    "__init__ cli",
+    "__init__ console choosing cli",
 )
 ORDER = " ".join(FLOORS).split()
 LIGHT = " ".join(FLOORS[:3]).split()
