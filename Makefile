@@ -13,8 +13,8 @@ root := $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: lab setup test test-all notebooks pocket bench constraints clean
 
 lab: $(ready)
-	$(python) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks $(root) \
-		$(LAB_ARGS) notebooks/$(lesson)
+	$(python) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
+		--LabApp.default_url=/lab/tree/$(lesson) $(root) $(LAB_ARGS)
 
 setup: $(ready)
 

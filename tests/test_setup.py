@@ -117,7 +117,7 @@ def test_make_lab_opens_lesson_00_in_the_readers_language(
     environment: dict[str, str], language: str
 ) -> None:
     planned = run("make", "--dry-run", "lab", **environment)
-    assert f"notebooks/{language}/00_start-here.ipynb" in planned.stdout
+    assert f"/lab/tree/{language}/00_start-here.ipynb" in planned.stdout
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"])
