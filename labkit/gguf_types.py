@@ -92,18 +92,22 @@ class FileSize:
     """The parts of a GGUF file, in bytes.
 
     layers: tensors of each layer. embedding, output: of the embedding table and the output head;
-    where they are tied, output is 0. rest: other tensors. metadata: header and vocabulary.
+    where they are tied, output is 0. lookup: Gemma's embeddings of every layer, of which a token
+    reads one row. rest: other tensors. metadata: header and vocabulary. routed: the part of the
+    layers that is routed experts.
     """
 
     layers: tuple[int, ...]
     embedding: int
     output: int
+    lookup: int
     rest: int
     metadata: int
+    routed: int
 
     @property
     def tensors(self) -> int:
-        return sum(self.layers) + self.embedding + self.output + self.rest
+        return sum(self.layers) + self.embedding + self.output + self.lookup + self.rest
 
     @property
     def total(self) -> int:
@@ -127,30 +131,49 @@ def file_size(
             t(f"Known: {', '.join(FILE_TYPES)}.", f"可用的有：{'、'.join(FILE_TYPES)}。"),
         )
     recipe = _Recipe(architecture, quant, imatrix or quant in NEEDS_IMATRIX, today)
-    layers = [0] * len(architecture.layers)
-    whole = {"token_embd.weight": 0, "output.weight": 0, "rest": 0}
+    parts = Parts(len(architecture.layers))
     for tensor in list_tensors(architecture):
         rows, columns = tensor.size // tensor.shape[-1], tensor.shape[-1]
-        if not tensor.layers:
-            kind = stored_type(recipe.choose(tensor, 0), columns)
-            key = tensor.name if tensor.name in whole else "rest"
-            whole[key] += rows * row_bytes(kind, columns)
-        elif recipe.varies(tensor):
-            for i in tensor.layers:
-                layers[i] += rows * row_bytes(
-                    stored_type(recipe.choose(tensor, i), columns), columns
+        varies = recipe.varies(tensor)
+        size = 0
+        for i in tensor.layers or (None,):
+            if varies or not size:
+                size = rows * row_bytes(
+                    stored_type(recipe.choose(tensor, i or 0), columns), columns
                 )
+            parts.add(tensor.name, i, size)
+    return parts.total(metadata_bytes(architecture))
+
+
+class Parts:
+    """Sizes of tensors, gathered into the parts of a file.
+
+    Usage: ``parts = Parts(32); parts.add("attn_v.weight", 0, size); parts.total(metadata=0)``
+    """
+
+    def __init__(self, layers: int) -> None:
+        self.layers = [0] * layers
+        self.whole = dict.fromkeys(_WHOLE, 0)
+        self.rest = self.routed = 0
+
+    def add(self, name: str, layer: int | None, size: int) -> None:
+        """Add one tensor of a layer, or of the whole model."""
+        if layer is not None and layer < len(self.layers):
+            self.layers[layer] += size
+            self.routed += size if "_exps" in name else 0
+        elif name in self.whole:
+            self.whole[name] += size
         else:
-            size = rows * row_bytes(stored_type(recipe.choose(tensor, 0), columns), columns)
-            for i in tensor.layers:
-                layers[i] += size
-    return FileSize(
-        tuple(layers),
-        whole["token_embd.weight"],
-        whole["output.weight"],
-        whole["rest"],
-        metadata_bytes(architecture),
-    )
+            self.rest += size
+
+    def total(self, metadata: int) -> FileSize:
+        embedding, output, lookup = self.whole.values()
+        return FileSize(
+            tuple(self.layers), embedding, output, lookup, self.rest, metadata, self.routed
+        )
+
+
+_WHOLE = ("token_embd.weight", "output.weight", "per_layer_token_embd.weight")
 
 
 def metadata_bytes(architecture: Architecture) -> int:

@@ -18,11 +18,12 @@ from .running_memory import (
     compute_buffer,
     gguf_parts,
     place,
+    read_per_token,
     transformers_run,
 )
 from .training_memory import Training, TrainingEstimate, estimate_training
 from .units import MiB, read_bytes
-from .weight_formats import BITS_AND_BYTES, WEIGHT_FORMATS, check_format
+from .weight_formats import BITS_AND_BYTES, WEIGHT_FORMATS, check_format, read_weights
 
 ENGINES = ("llama.cpp", "transformers")
 Model = str | Path | Mapping[str, Any]
@@ -110,6 +111,7 @@ def estimate_run(
         return Estimate(
             source.name, engine, quant, context, batch, weights, cache, runtime, total, None,
             warnings, validity, n_layers=layers, per_gpu=per_gpu,
+            read_per_token=read_weights(a, quant),
             on_gpu=total if memory else None, in_ram=0 if memory else None,
             fits=per_gpu <= memory if memory else None,
         )  # fmt: skip
@@ -134,7 +136,7 @@ def estimate_run(
         )
     return Estimate(
         source.name, engine, quant, context, batch, weights, cache, runtime, total, sizes.total,
-        warnings, validity, n_layers=layers,
+        warnings, validity, n_layers=layers, read_per_token=read_per_token(a, sizes),
         on_gpu=placed.on_gpu if placed else None,
         in_ram=placed.in_ram if placed else None,
         per_gpu=placed.per_gpu if placed else None,

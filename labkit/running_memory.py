@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from .architecture import Architecture
 from .gguf_inspection import Contents
-from .gguf_types import FileSize, file_size
+from .gguf_types import FileSize, Parts, file_size
 from .kv_cache import UBATCH, kv_cache_bytes, layer_cache_bytes, pad
 from .units import MiB, show_bytes
 from .weight_formats import FLOATS, largest_matrix, loaded_weights
@@ -27,7 +27,8 @@ class Estimate:
     Where a GPU's memory or ``n_gpu_layers`` was given: on_gpu and in_ram say how much lies where
     (their sum can exceed the total: llama.cpp keeps a tied embedding twice), per_gpu what the
     fullest of several GPUs holds, n_gpu_layers the value for llama.cpp, of n_layers in all.
-    fits: whether all of it lies on the GPU; None where no memory was given.
+    fits: whether all of it lies on the GPU; None where no memory was given. read_per_token: bytes
+    of weights that one token reads, of the routed experts only the chosen ones.
     validity: "exact" (weights and cache follow from shapes by rules checked on published files),
     "calibrated" (a formula checked on measurements) or "rough".
     """
@@ -50,6 +51,7 @@ class Estimate:
     n_gpu_layers: int | None = None
     n_layers: int = 0
     fits: bool | None = None
+    read_per_token: int = 0
 
     def __str__(self) -> str:
         parts = (self.weights, self.kv_cache, self.runtime, self.total)
@@ -75,26 +77,24 @@ def size_of_contents(contents: Contents, layers: int) -> FileSize:
 
     Usage: ``size_of_contents(inspect_gguf(path), len(architecture.layers))``
     """
-    blocks = [0] * layers
-    whole = {"token_embd.weight": 0, "output.weight": 0, "rest": 0}
+    parts = Parts(layers)
     for name, tensor in contents.tensors.items():
-        number = name.split(".")[1] if name.startswith("blk.") else ""
-        if number.isdigit() and int(number) < layers:
-            blocks[int(number)] += tensor.nbytes
-        else:
-            whole[name if name in whole else "rest"] += tensor.nbytes
-    return FileSize(
-        tuple(blocks),
-        whole["token_embd.weight"],
-        whole["output.weight"],
-        whole["rest"],
-        contents.file_size - contents.tensor_bytes,
-    )
+        block = name.split(".")[1] if name.startswith("blk.") else ""
+        parts.add(name, int(block) if block.isdigit() else None, tensor.nbytes)
+    return parts.total(contents.file_size - contents.tensor_bytes)
 
 
 def gguf_parts(a: Architecture, quant: str, contents: Contents | None, imatrix: bool) -> FileSize:
     """Sizes from the file itself where there is one, else by llama.cpp's rules."""
     return size_of_contents(contents, len(a.layers)) if contents else file_size(a, quant, imatrix)
+
+
+def read_per_token(a: Architecture, sizes: FileSize) -> int:
+    """Bytes of weights that one token reads: no table but its row, and the chosen experts."""
+    read = sum(sizes.layers) + (sizes.output or sizes.embedding) + sizes.rest
+    if sizes.routed and a.num_experts:
+        read -= sizes.routed - sizes.routed * a.num_experts_per_tok // a.num_experts
+    return read
 
 
 def compute_buffer(a: Architecture, context: int, flash_attn: bool = True) -> int:
@@ -151,7 +151,7 @@ def place(
     on_gpu = sums[count] + (runtime * gpus if count else 0)
     in_ram = sum(steps[count:]) + (0 if count else runtime)
     tied_copy = count > 0 and not sizes.output
-    in_ram += sizes.embedding if sizes.output or tied_copy else 0
+    in_ram += sizes.lookup + (sizes.embedding if sizes.output or tied_copy else 0)
     return Placement(count, on_gpu, in_ram, fullest(count))
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from .architecture import Architecture
 from .errors import LabError
 from .i18n import t
-from .tensors import Tensor, list_tensors
+from .tensors import Tensor, list_tensors, used_share
 
 FLOATS = {"fp32": 4, "bf16": 2, "fp16": 2}
 BITS_AND_BYTES = ("int8", "nf4", "nf4-double")
@@ -56,6 +56,19 @@ def loaded_weights(architecture: Architecture, quant: str) -> int:
         tensor.copies * tensor_bytes(tensor, quant)
         for tensor in list_tensors(architecture)
         if not tensor.buffer
+    )
+
+
+@lru_cache(maxsize=4096)
+def read_weights(architecture: Architecture, quant: str) -> int:
+    """Bytes of weights that one token reads: no table but its row, and the chosen experts."""
+    tables = {"per_layer_token_embd.weight"}
+    if not architecture.tie_word_embeddings:
+        tables.add("token_embd.weight")
+    return sum(
+        used_share(architecture, tensor, tensor.copies * tensor_bytes(tensor, quant))
+        for tensor in list_tensors(architecture)
+        if tensor.name not in tables
     )
 
 

@@ -1,0 +1,147 @@
+"""GGUF sizes: against published files, and to the byte against llama.cpp's own quantizer."""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import pytest
+from published import errors, gguf_rows
+
+from labkit.architecture import Architecture, read_architecture
+from labkit.catalog import find
+from labkit.errors import LabError
+from labkit.gguf_inspection import inspect_gguf
+from labkit.gguf_types import FILE_TYPES, NEEDS_IMATRIX, file_size, row_bytes, stored_type
+from labkit.tensors import list_tensors
+
+
+def test_published_files_within_a_thousandth_and_none_off_by_a_hundredth():
+    found = errors(gguf_rows())
+    assert len(found) >= 95
+    assert sum(found) / len(found) <= 0.001
+    assert max(found) <= 0.01
+
+
+def test_older_recipes_are_named_and_not_hidden():
+    named = [row for row in gguf_rows() if row.left_out]
+    assert {row.what.split()[0] for row in named} == {"Q2_K"}
+    assert all(row.error < -0.05 for row in named)
+
+
+def test_rows_that_do_not_divide_by_256_fall_back():
+    assert [stored_type(kind, 896) for kind in ("Q2_K", "Q4_K", "Q5_K", "Q6_K")] == [
+        "Q4_0", "Q5_0", "Q5_1", "Q8_0",
+    ]  # fmt: skip
+    assert stored_type("Q4_K", 100) == "F16"
+    assert row_bytes("Q4_K", 4096) == 2304
+
+
+def test_fused_attention_follows_the_recipe_of_the_published_file():
+    phi = read_architecture({
+        "model_type": "phi3", "hidden_size": 3072, "intermediate_size": 8192,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32064,
+    })  # fmt: skip
+    published = 2_393_231_072  # microsoft/Phi-3-mini-4k-instruct-gguf, q4
+    assert file_size(phi, "Q4_K_M").total == pytest.approx(published, rel=1e-5)
+    assert file_size(phi, "Q4_K_M", today=True).total > published
+
+
+def test_unknown_type_is_refused_by_name():
+    with pytest.raises(LabError, match="Q9_X"):
+        file_size(read_architecture(find("Llama-2-7B").config), "Q9_X")
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "llama": {"model_type": "llama", "num_hidden_layers": 16, "num_key_value_heads": 2},
+    "tied": {"model_type": "llama", "num_hidden_layers": 9, "intermediate_size": 544,
+             "num_attention_heads": 4, "tie_word_embeddings": True},
+    "narrow": {"model_type": "qwen2", "hidden_size": 320, "num_hidden_layers": 6,
+               "num_attention_heads": 5, "num_key_value_heads": 1},
+    "phi3": {"model_type": "phi3", "num_hidden_layers": 8},
+    "mixtral": {"model_type": "mixtral", "num_hidden_layers": 8, "num_key_value_heads": 2,
+                "num_local_experts": 8, "num_experts_per_tok": 2},
+    "deepseek2": {"model_type": "deepseek_v2", "num_hidden_layers": 4, "n_routed_experts": 6,
+                  "num_experts_per_tok": 2, "moe_intermediate_size": 256, "n_shared_experts": 1,
+                  "first_k_dense_replace": 1, "kv_lora_rank": 64, "q_lora_rank": 96,
+                  "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32},
+    "glm": {"model_type": "glm", "num_hidden_layers": 8, "num_key_value_heads": 2,
+            "attention_bias": True},
+    "gemma2": {"model_type": "gemma2", "num_hidden_layers": 8, "head_dim": 64,
+               "num_key_value_heads": 2, "sliding_window": 64},
+}  # fmt: skip
+COMMON = {
+    "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8, "vocab_size": 64,
+}  # fmt: skip
+MADE = ("Q4_0", "Q5_0", "Q8_0", "Q2_K", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_M", "Q6_K",
+        "IQ4_NL", "IQ4_XS", "IQ3_M")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_llama_cpp_itself_makes_files_of_these_tensor_bytes(name: str, tmp_path: Path):
+    llama_cpp = pytest.importorskip("llama_cpp")
+    architecture = read_architecture(COMMON | SMALL[name])
+    source, target = tmp_path / "source.gguf", tmp_path / "made.gguf"
+    write_random(architecture, source)
+    quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(quiet, None)
+    for quant in MADE:
+        parameters = llama_cpp.llama_model_quantize_default_params()
+        parameters.ftype, parameters.nthread = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{quant}"), 1
+        result = llama_cpp.llama_model_quantize(
+            str(source).encode(), str(target).encode(), ctypes.byref(parameters)
+        )
+        assert result == 0, quant
+        ours = file_size(architecture, quant, today=True)
+        assert inspect_gguf(target).tensor_bytes == ours.tensors, quant
+
+
+def write_random(architecture: Architecture, path: Path) -> None:
+    """A GGUF with random weights and just enough metadata for the quantizer."""
+    gguf = pytest.importorskip("gguf")
+    numpy = pytest.importorskip("numpy")
+    a, first = architecture, architecture.layers[0]
+    writer = gguf.GGUFWriter(path, a.traits.gguf)
+    writer.add_block_count(len(a.layers))
+    writer.add_context_length(512)
+    writer.add_embedding_length(a.hidden_size)
+    writer.add_feed_forward_length(first.intermediate_size or a.moe_intermediate_size)
+    writer.add_head_count(a.num_attention_heads)
+    writer.add_head_count_kv(1 if a.kv_lora_rank else first.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(a.vocab_size)
+    writer.add_rope_dimension_count(first.head_dim)
+    writer.add_key_length(first.head_dim)
+    writer.add_value_length(first.v_head_dim)
+    writer.add_sliding_window(first.window or 512)
+    if a.num_experts:
+        writer.add_expert_count(a.num_experts)
+        writer.add_expert_used_count(a.num_experts_per_tok)
+        writer.add_expert_feed_forward_length(a.moe_intermediate_size)
+        writer.add_leading_dense_block_count(1)
+        writer.add_expert_shared_count(1)
+        writer.add_expert_weights_scale(1.0)
+    if a.kv_lora_rank:
+        writer.add_kv_lora_rank(a.kv_lora_rank)
+        writer.add_q_lora_rank(a.q_lora_rank)
+        writer.add_key_length_mla(first.head_dim)
+        writer.add_value_length_mla(first.v_head_dim)
+    random = numpy.random.default_rng(0)
+    for tensor in list_tensors(a):
+        for layer in tensor.layers or (None,):
+            name = tensor.name if layer is None else f"blk.{layer}.{tensor.name}"
+            kept = not tensor.is_matrix or "ffn_gate_inp" in name
+            values = random.standard_normal(tensor.shape, dtype=numpy.float32)
+            writer.add_tensor(name, values if kept else values.astype(numpy.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_every_type_has_a_size_for_every_model_of_the_course():
+    for name in ("Llama-2-7B", "Qwen2.5-0.5B", "DeepSeek-V2-Lite", "Mixtral-8x7B", "ChatGLM3-6B"):
+        architecture = read_architecture(find(name).config)
+        sizes = {quant: file_size(architecture, quant).total for quant in FILE_TYPES}
+        assert sizes["F32"] > sizes["F16"] > sizes["Q8_0"] > sizes["Q4_K_M"] > sizes["Q2_K"] > 0
+        assert all(sizes[quant] > 0 for quant in NEEDS_IMATRIX)
