@@ -338,6 +338,16 @@ FIRST_MIXTURE: dict[str, float] = MIXTURE | {
 }
 """The same for attention that starts from nothing: what is copied from the question comes first."""
 
+LATER_MIXTURE: dict[str, float] = MIXTURE | {
+    "facts": 0.17,
+    "sums": 0.20,
+    "reverse": 0.09,
+    "upper": 0.08,
+    "needles": 0.16,
+    "tools": 0.07,
+}
+"""The same for a model that starts from one that can add: what is hardest to keep comes more."""
+
 
 def draw(rng: random.Random, skill: str, split: str) -> Item:
     """One item of a skill from one half.

@@ -1,7 +1,7 @@
 """Conversations as tokens, each with the weight of its loss, and the batches of a training step."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -89,9 +89,9 @@ def _long_item(rng: random.Random, length: int) -> corpus.Item:
     return item if item.split == "train" else _long_item(rng, length)
 
 
-def _items(rng: random.Random, first: bool) -> Iterator[corpus.Item]:
+def _items(rng: random.Random, mixture: Mapping[str, float]) -> Iterator[corpus.Item]:
     """Training items; some are joined to a conversation about several things."""
-    items = corpus.training_items(rng, corpus.FIRST_MIXTURE if first else corpus.MIXTURE)
+    items = corpus.training_items(rng, mixture)
     for item in items:
         if not item.tools and rng.random() < JOINED:
             for other in islice(items, rng.randint(1, 3)):
@@ -118,9 +118,11 @@ def samples(
     else:
         first = family.new_attention and 3 * step < family.steps
         repeats = REPEATS if first else 0.0
+        later = corpus.LATER_MIXTURE if family.parent else corpus.MIXTURE
+        items = _items(rng, corpus.FIRST_MIXTURE if first else later)
         made = [
             _repeat(tokenizer, rng) if rng.random() < repeats else encode(item, family, tokenizer)
-            for item in islice(_items(rng, first), family.samples)
+            for item in islice(items, family.samples)
         ]
     longest = family.config["max_position_embeddings"]
     return sorted((sample for sample in made if len(sample[0]) <= longest), key=lambda s: len(s[0]))
