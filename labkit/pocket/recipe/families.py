@@ -123,6 +123,8 @@ FAMILIES: dict[str, Family] = {
             parent="llama3-base",
             inherits_tokenizer=True,
             steps=300,
+            learning_rate=5e-4,
+            long_steps=30,
         ),
         Family(
             name="qwen2.5",
@@ -138,6 +140,7 @@ FAMILIES: dict[str, Family] = {
             template="qwen2.5",
             parent="llama3",
             steps=500,
+            learning_rate=8e-4,
         ),
         Family(
             name="llama2",
@@ -153,6 +156,7 @@ FAMILIES: dict[str, Family] = {
             template="llama2",
             parent="llama3",
             steps=500,
+            learning_rate=8e-4,
         ),
         Family(
             name="chatglm3",
@@ -178,6 +182,7 @@ FAMILIES: dict[str, Family] = {
             template="chatglm3",
             parent="llama3",
             steps=800,
+            learning_rate=8e-4,
             turn_end="<|user|>",
         ),
         Family(
@@ -194,6 +199,7 @@ FAMILIES: dict[str, Family] = {
             template="yi",
             parent="llama3",
             steps=600,
+            learning_rate=8e-4,
             long_steps=120,
             long_length=1024,
             long_rows=4,
@@ -223,6 +229,7 @@ FAMILIES: dict[str, Family] = {
             template="mistral",
             parent="llama3",
             steps=600,
+            learning_rate=8e-4,
         ),
         Family(
             name="mixtral",
@@ -245,6 +252,7 @@ FAMILIES: dict[str, Family] = {
             template="mixtral",
             parent="llama3",
             steps=600,
+            learning_rate=8e-4,
         ),
         Family(
             name="deepseek-v2",
@@ -284,6 +292,7 @@ FAMILIES: dict[str, Family] = {
             template="deepseek-v2",
             parent="llama3",
             steps=900,
+            learning_rate=8e-4,
             new_attention=True,
         ),
     )
