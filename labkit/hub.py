@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import catalog, pocket
+from . import pocket
 from .errors import LabError
 from .extras import need
 from .i18n import t
@@ -98,6 +98,8 @@ def _folder(path: Path) -> Path:
 
 
 def _in_catalog(name: str) -> str:
+    from . import catalog  # inside: a talk with a pocket model need not wait for it
+
     try:
         return catalog.find(name).huggingface
     except LabError:
@@ -106,6 +108,8 @@ def _in_catalog(name: str) -> str:
 
 def _unknown(name: str) -> LabError:
     """Pocket and catalogue names that look like it; upper and lower case do not matter."""
+    from . import catalog
+
     known_names = [*(f"pocket/{p}" for p in pocket.NAMES), *(m.name for m in catalog.models())]
     names = {known.lower(): known for known in known_names}
     wanted = name.lower()
