@@ -4,6 +4,7 @@ Usage: ``estimate("Qwen2.5-7B", quant="Q4_K_M", context=8192).total``
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, overload
 
@@ -50,8 +51,21 @@ def estimate(
     model or type, numbers below one or out of all proportion.
     """
     source = find_source(model)
+    known = [item.name for item in fields(Training) if item.name != "method"]
+    if train is None:
+        known = list(estimate_run.__kwdefaults__ or ())
+    for option in options:
+        if option not in known:
+            raise LabError(
+                t(
+                    f"There is no setting '{option}' to {'run' if train is None else 'train'}.",
+                    f"{'运行' if train is None else '训练'}时没有 '{option}' 这个设置。",
+                ),
+                t(f"Known: {', '.join(known)}.", f"可用的有：{'、'.join(known)}。"),
+            )
     if train is None:
         return estimate_run(source, **options)
+    options["vram"] = _memory(options.get("vram"))
     return estimate_training(source.name, source.architecture, Training(method=train, **options))
 
 

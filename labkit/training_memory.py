@@ -18,7 +18,7 @@ from .errors import LabError
 from .i18n import t
 from .tensors import count_parameters, list_tensors
 from .units import MiB, show_bytes
-from .weight_formats import is_linear, largest_matrix, loaded_weights
+from .weight_formats import BITS_AND_BYTES, is_linear, largest_matrix, loaded_weights
 
 METHODS = ("full", "lora", "qlora")
 PRECISIONS = ("bf16", "fp16", "fp32", "mixed")
@@ -38,15 +38,15 @@ TARGETS = {
 class Training:
     """How a model is tuned.
 
-    method: "full", "lora" or "qlora" (NF4 with double quantization). batch: samples of one step on
-    one GPU; seq: tokens of a sample. rank, targets: of LoRA; targets are PEFT's module names or
-    "all-linear". precision: "bf16" or "fp16" (all weights in 16 bits), "fp32", or "mixed" (full:
-    fp32 weights and 16-bit arithmetic; LoRA and QLoRA: norms and hidden states in fp32, as after
-    ``prepare_model_for_kbit_training``). checkpointing: of every layer. optimizer: one of
-    OPTIMIZERS; "adamw_torch" is PyTorch's own with its temporary of one moment's size.
-    fused: kernels of Liger, Unsloth or torch.compile: the logits are never whole in memory, and
-    norms and adapters keep nothing in float32.
-    gpus: sharded by FSDP; all sizes are then those of one GPU. vram: of one GPU, bytes.
+    method: "full", "lora" or "qlora"; quant: of the base under QLoRA, "nf4-double", "nf4" or
+    "int8". batch: samples of one step on one GPU; seq: tokens of a sample. rank, targets: of
+    LoRA; targets are PEFT's module names or "all-linear". precision: "bf16" or "fp16" (all
+    weights in 16 bits), "fp32", or "mixed" (full: fp32 weights and 16-bit arithmetic; LoRA and
+    QLoRA: norms and hidden states in fp32, as after ``prepare_model_for_kbit_training``).
+    checkpointing: of every layer. optimizer: one of OPTIMIZERS; "adamw_torch" is PyTorch's own
+    with its temporary of one moment's size. fused: kernels of Liger, Unsloth or torch.compile:
+    the logits are never whole in memory, and norms and adapters keep nothing in float32. gpus:
+    sharded by FSDP; all sizes are then those of one GPU. vram: of one GPU, bytes.
     """
 
     method: str
@@ -58,6 +58,7 @@ class Training:
     checkpointing: bool = True
     optimizer: str = "adamw_torch"
     fused: bool = False
+    quant: str = "nf4-double"
     gpus: int = 1
     vram: int | None = None
 
@@ -109,7 +110,7 @@ def estimate_training(name: str, a: Architecture, training: Training) -> Trainin
     if s.method == "full":
         weights, adapter, unit = trained * item, 0, item
     else:
-        base = "nf4-double" if s.method == "qlora" else "fp32" if s.precision == "fp32" else "bf16"
+        base = s.quant if s.method == "qlora" else "fp32" if s.precision == "fp32" else "bf16"
         weights, adapter, unit = loaded_weights(a, base), 4 * trained, 4
     gradients = unit * trained
     optimizer, step = _optimizer_bytes(s.optimizer, trained, unit)
@@ -250,6 +251,7 @@ def _check(s: Training) -> None:
         ("train", s.method, METHODS),
         ("precision", s.precision, PRECISIONS),
         ("optimizer", s.optimizer, OPTIMIZERS),
+        ("quant", s.quant, BITS_AND_BYTES),
     ):
         if value not in known:
             raise LabError(
