@@ -5,9 +5,9 @@ cache of the context. A single answer is bound by that and not by arithmetic, so
 
     tokens/s = share of the peak × memory bandwidth / bytes read
 
-The share that llama.cpp reaches is a rule of thumb, not a constant: 0.45 to 0.85 on published
-llama-bench runs of dense models, less where the experts are scattered. Not covered: reading the
-prompt, several answers at once, speculative decoding.
+The share that llama.cpp reaches is a rule of thumb, not a constant: 0.65 to 0.80 in the published
+runs that the tests cite; the range is wider, and lower where experts are scattered. Not covered:
+reading the prompt, several answers at once, speculative decoding.
 """
 
 import re
