@@ -33,11 +33,15 @@ class Need:
 
 @dataclass(frozen=True)
 class Criterion:
-    """What counts, in words, and its points by need; some are a unit ("each doubling")."""
+    """What counts, in words, and its points by need; some are a unit ("each doubling").
+
+    start: GiB from which doublings are counted, for the criteria that count them.
+    """
 
     key: str
     says: Text
     points: Mapping[str, float]
+    start: float = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def find_need(key: str) -> Need:
 def criteria() -> Mapping[str, Criterion]:
     """All criteria, by key, in the order of the file."""
     return {
-        key: Criterion(key, Text(**row["says"]), row["points"])
+        key: Criterion(key, Text(**row["says"]), row["points"], row.get("start", 0))
         for key, row in _file()["criteria"].items()
     }
 

@@ -21,13 +21,13 @@ from .fitting import place, sizes, smallest
 from .i18n import t
 from .machine import hardware
 from .needs import Need, criteria, find_need
-from .ranking import doublings, file_points, lesson_of, licence, licences, points_of, replaced_by
+from .ranking import byte_points, file_points, lesson_of, licence, licences, points_of, replaced_by
 from .reasons import reasons_against, reasons_for
 from .running_memory import Estimate
 from .shortfall import explain_shortfall
 from .speed import token_speed
 from .tables import Table
-from .units import GiB, show_bytes
+from .units import show_bytes
 
 KEPT = 3
 """How many models are shown where none fits: those that lack the least."""
@@ -72,6 +72,12 @@ class Option:
         """Tokens a second in words; a question mark where nothing is known."""
         low, high = self.tokens_per_second_low, self.tokens_per_second_high
         return "?" if low is None or high is None else f"{low:.0f}–{high:.0f}"
+
+    def explain(self) -> Table:
+        """The sum that decided its place, criterion by criterion."""
+        rows = [(str(criteria()[key].says), f"{n:+.2f}") for key, n in self.points_by.items()]
+        total = (t("sum", "合计"), f"{self.points:+.2f}")
+        return Table((t("What counts", "评分项"), t("Points", "得分")), [*rows, total])
 
 
 @dataclass(frozen=True)
@@ -234,8 +240,7 @@ def _tokens(model: Model, need: Need, context: int | None) -> int:
 
 def _ram_points(model: Model, need: Need, in_ram: int) -> float:
     """Points for what one token reads from RAM: the share of the active parameters."""
-    read = in_ram * model.active_parameters / model.parameters
-    return doublings(read, 2 * GiB) * criteria()["ram"].points[need.key]
+    return byte_points("ram", need, in_ram * model.active_parameters / model.parameters)
 
 
 def _option(model: Model, need: Need, machine: Budget, placed: Estimate, *, fits: bool) -> Option:
@@ -247,7 +252,7 @@ def _option(model: Model, need: Need, machine: Budget, placed: Estimate, *, fits
         placed.n_gpu_layers == placed.n_layers
     )  # then RAM holds one table, of which a row is read
     points["ram"] = _ram_points(model, need, 0 if on_gpu else in_ram)
-    points["cache"] = doublings(placed.kv_cache, GiB) * criteria()["cache"].points[need.key]
+    points["cache"] = byte_points("cache", need, placed.kv_cache)
     speed = token_speed(placed, machine.gpu, machine.ram_type) if fits else None
     low, high = speed or (None, None)
     lacks = t(

@@ -14,9 +14,6 @@ from .catalog import License, Model, Score, families, find, models, scores, term
 from .needs import Need, criteria, find_need, perplexity_rise, rules, tool_callers
 from .units import GiB
 
-LONGEST = 2**20
-"""Tokens beyond which a longer context earns nothing more."""
-
 
 @dataclass(frozen=True)
 class Standing:
@@ -141,7 +138,7 @@ def _amounts(name: str, need: str, context: int) -> Mapping[str, float]:
         "other_specialty": specialty not in ("general", need),
         "chinese": "zh" in model.languages,
         "chinese_maker": _countries()[model.family] == "CN",
-        "context": log2(max(1, min(model.context, LONGEST) / context)),
+        "context": log2(max(1, min(model.context, rules()["longest"]) / context)),
         "thinks": model.thinking == "always",
         "tools": has_tools(model),
         "conditions": allowed == "conditions",
@@ -165,10 +162,14 @@ def points_of(name: str, need: str, context: int) -> Mapping[str, float]:
 def file_points(quant: str, need: Need, file_size: int) -> Mapping[str, float]:
     """Points for a GGUF file: what its type costs in perplexity, and its bytes to fetch."""
     rise = perplexity_rise().get(quant, 0.0)  # MXFP4: as its maker publishes it
-    amounts = {"quantization": rise, "download": doublings(file_size, GiB)}
-    return {key: n * criteria()[key].points[need.key] for key, n in amounts.items()}
+    return {
+        "quantization": rise * criteria()["quantization"].points[need.key],
+        "download": byte_points("download", need, file_size),
+    }
 
 
-def doublings(amount: float, start: float) -> float:
-    """How often an amount has doubled from a start; 0 below it."""
-    return log2(amount / start) if amount > start else 0.0
+def byte_points(key: str, need: Need, amount: float) -> float:
+    """Points for an amount of bytes by a criterion that counts its doublings from a start."""
+    row = criteria()[key]
+    start = row.start * GiB
+    return log2(amount / start) * row.points[need.key] if amount > start else 0.0

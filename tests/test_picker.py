@@ -15,6 +15,7 @@ from labkit.i18n import use_language
 from labkit.memory import estimate
 from labkit.needs import list_needs
 from labkit.picker import Option, Picks, pick
+from labkit.ranking import standings
 from labkit.rules_of_thumb import check_rules, compare_rules
 
 NEEDS = st.sampled_from(list(list_needs()))
@@ -111,13 +112,7 @@ def test_the_courses_own_models_on_request():
 def test_a_model_without_a_published_score_says_so():
     for option in pick(vram=24).options:
         unscored = any("no published score" in reason for reason in option.reasons_against)
-        assert unscored == (not picker_standings(option.model))
-
-
-def picker_standings(name: str) -> tuple:
-    from labkit.ranking import standings
-
-    return standings(name, "best")
+        assert unscored == (not standings(option.model, "best"))
 
 
 def test_commercial_use_leaves_out_what_forbids_it():
@@ -131,6 +126,13 @@ def test_languages_and_chinese_leave_out_english_models():
     assert "gpt-oss-20b" in names(pick(vram=24))
     assert "gpt-oss-20b" not in names(pick("chinese", vram=24))
     assert "gpt-oss-20b" not in names(pick(vram=24, languages=["zh"]))
+
+
+def test_a_place_can_be_added_up_by_hand():
+    option = pick("code", vram=8).options[0]
+    *rows, (name, total) = option.explain().rows
+    assert name == "sum" and float(total) == pytest.approx(option.points, abs=0.01)
+    assert sum(float(points) for _, points in rows) == pytest.approx(option.points, abs=0.05)
 
 
 def test_code_goes_to_a_coder_where_there_is_one():

@@ -160,7 +160,9 @@ def test_a_bar_says_in_words_what_it_draws():
     assert "A &lt;b&gt; model" in drawn and "too large" in drawn
     assert 'aria-label="weights 3.00 GiB, KV cache 1.00 GiB, runtime 1.00 GiB"' in drawn
     assert "width: 60.00%" in drawn and "left: 80.00%" in drawn
-    assert "fits" in draw_bars([Bar("A", 1, 1, 1)], free=3)
+    assert "dashed" not in drawn
+    both = draw_bars([Bar("A", 1, 1, 1)], free=10, vram=5)
+    assert "fits" in both and "left: 50.00%" in both and "ends: 5 B" in both
 
 
 def test_both_languages():

@@ -85,7 +85,9 @@ class HardwarePicker:
 
     def _repr_html_(self) -> str:
         picks = self.picks
-        return draw_bars(_bars(picks), picks.machine.total) + picks._repr_html_()
+        machine = picks.machine
+        bars = draw_bars(_bars(picks), machine.total, machine.vram * machine.gpus)
+        return bars + picks._repr_html_()
 
 
 def _bars(picks: Picks) -> list[Bar]:

@@ -25,8 +25,10 @@ class Bar:
         return self.weights + self.kv_cache + self.runtime
 
 
-def draw_bars(bars: Sequence[Bar], free: int) -> str:
+def draw_bars(bars: Sequence[Bar], free: int, vram: int = 0) -> str:
     """A bar a line, each also in words; a line marks where the memory ends.
+
+    vram: how much of it is the GPU's; a dashed line marks where that ends and RAM begins.
 
     Usage: ``draw_bars([Bar("Qwen3-8B Q4_K_M", 5 * GiB, GiB, GiB // 3)], free=8 * GiB)``
     """
@@ -40,28 +42,32 @@ def draw_bars(bars: Sequence[Bar], free: int) -> str:
         f'<span style="color: {COLOURS[part]}">■</span> {html.escape(name)}'
         for part, name in names.items()
     )
-    rows = "".join(_row(bar, names, free, longest) for bar in bars)
+    marks = {"solid": free} | ({"dashed": vram} if 0 < vram < free else {})
+    rows = "".join(_row(bar, names, marks, longest) for bar in bars)
     end = t(f"│ memory ends: {show_bytes(free)}", f"│ 可用内存：{show_bytes(free)}")
+    if "dashed" in marks:
+        end += t(f"  ┊ the GPU's ends: {show_bytes(vram)}", f"  ┊ 其中显存：{show_bytes(vram)}")
     return f"<p>{key} &nbsp; {html.escape(end)}</p><table>{rows}</table>"
 
 
-def _row(bar: Bar, names: dict[str, str], free: int, longest: int) -> str:
+def _row(bar: Bar, names: dict[str, str], marks: dict[str, int], longest: int) -> str:
     words = ", ".join(f"{name} {show_bytes(getattr(bar, part))}" for part, name in names.items())
     pieces = "".join(
         f'<div style="width: {100 * getattr(bar, part) / longest:.2f}%; height: 1em; '
         f'background: {COLOURS[part]}"></div>'
         for part in names
     )
-    mark = (
-        f'<div style="position: absolute; left: {100 * free / longest:.2f}%; top: -0.15em; '
-        'height: 1.3em; border-left: 2px solid currentColor"></div>'
+    lines = "".join(
+        f'<div style="position: absolute; left: {100 * end / longest:.2f}%; top: -0.15em; '
+        f'height: 1.3em; border-left: 2px {style} currentColor"></div>'
+        for style, end in marks.items()
     )
-    fits = t("fits", "放得下") if bar.total <= free else t("too large", "放不下")
+    fits = t("fits", "放得下") if bar.total <= marks["solid"] else t("too large", "放不下")
     return (
         f'<tr><td style="text-align: left">{html.escape(bar.label)}</td>'
         f'<td style="width: 24em"><div role="img" aria-label="{html.escape(words)}" '
         f'title="{html.escape(words)}" '
-        f'style="position: relative; display: flex; width: 24em">{pieces}{mark}</div></td>'
+        f'style="position: relative; display: flex; width: 24em">{pieces}{lines}</div></td>'
         f'<td style="text-align: right">{show_bytes(bar.total)}</td>'
         f'<td style="text-align: left">{fits}</td></tr>'
     )

@@ -75,7 +75,8 @@ class MemoryExplorer:
         return f"{self.title()}\n{self.table()}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.title()}</p>{draw_bars(self.rows(), self.machine.total)}"
+        vram = self.machine.vram * self.machine.gpus
+        return f"<p>{self.title()}</p>{draw_bars(self.rows(), self.machine.total, vram)}"
 
 
 def show_memory_explorer(model: str = "Qwen2.5-7B", machine: Budget | None = None) -> Any:
