@@ -45,7 +45,8 @@ def quantize_q4_0(weights: npt.ArrayLike) -> Bytes:
 
     Source: ``quantize_row_q4_0_ref`` of llama.cpp's ggml-quants.c. Raises LabError for rows that
     do not divide by 32, infinities, NaN, and weights so large that d passes float16.
-    Not covered: importance matrices. Where m is below 3e-38 all codes are 8 (d is 0 either way).
+    Not covered: importance matrices. Where 1 / d overflows float32 (m below 3e-38, so that d is
+    stored as 0) all codes are 8; llama.cpp leaves them undefined.
     """
     return _quantize_blocks(weights, "Q4_0", 18, _encode_q4_0)
 
