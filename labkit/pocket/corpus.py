@@ -340,11 +340,14 @@ FIRST_MIXTURE: dict[str, float] = MIXTURE | {
 
 LATER_MIXTURE: dict[str, float] = MIXTURE | {
     "facts": 0.17,
-    "sums": 0.20,
-    "reverse": 0.09,
-    "upper": 0.08,
-    "needles": 0.16,
-    "tools": 0.07,
+    "lexicon": 0.05,
+    "sums": 0.14,
+    "copy": 0.09,
+    "reverse": 0.17,
+    "upper": 0.09,
+    "needles": 0.12,
+    "tools": 0.08,
+    "python": 0.06,
 }
 """The same for a model that starts from one that can add: what is hardest to keep comes more."""
 

@@ -122,9 +122,8 @@ FAMILIES: dict[str, Family] = {
             template="llama3",
             parent="llama3-base",
             inherits_tokenizer=True,
-            steps=300,
-            learning_rate=5e-4,
-            long_steps=30,
+            steps=700,
+            learning_rate=8e-4,
         ),
         Family(
             name="qwen2.5",
@@ -139,7 +138,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|endoftext|>",
             template="qwen2.5",
             parent="llama3",
-            steps=500,
+            steps=600,
             learning_rate=8e-4,
         ),
         Family(
@@ -155,7 +154,7 @@ FAMILIES: dict[str, Family] = {
             pad="<pad>",
             template="llama2",
             parent="llama3",
-            steps=500,
+            steps=600,
             learning_rate=8e-4,
         ),
         Family(
