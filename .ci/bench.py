@@ -4,6 +4,7 @@ Usage: ``python .ci/bench.py`` (or ``make bench``). A measurement is one functio
 to add one, write it and name it in MEASUREMENTS.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -59,7 +60,20 @@ def doctor_time() -> Row:
     )
 
 
-MEASUREMENTS: tuple[Callable[[], Row], ...] = (import_time, doctor_time)
+def chat_time() -> Row:
+    """By tests/bench_chat.py, which asks by turns in the terminal and by a bare script."""
+    command = [sys.executable, str(ROOT / "tests" / "bench_chat.py")]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    taken = json.loads(done.stdout.splitlines()[-1])
+    return Row(
+        "`labkit chat`, cold start to last token; a bare script; ratio; the very first run",
+        "`labkit chat` 从冷启动到最后一个词元；裸脚本；两者之比；第一次运行",
+        "{labkit_chat} s; {bare_script} s; {ratio}; {first_run} s".format_map(taken),
+        "`python tests/bench_chat.py`",
+    )
+
+
+MEASUREMENTS: tuple[Callable[[], Row], ...] = (import_time, doctor_time, chat_time)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ Usage: ``chat = lab.chat("pocket/qwen2.5")``; ``chat("你好")``; ``print(*chat.
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -85,7 +85,7 @@ class Chat:
         assert self.reply is not None  # stream ends with a reply or raises
         return self.reply
 
-    def stream(self, text: str | None = None) -> Iterator[str]:
+    def stream(self, text: str | None = None) -> Generator[str, None, None]:
         """Ask and yield the answer piece by piece; afterwards it stands in ``reply``.
 
         Usage: ``for piece in chat.stream("Hello!"): print(piece, end="", flush=True)``

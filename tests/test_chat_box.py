@@ -42,7 +42,7 @@ def enter(field, text: str) -> None:
 
 
 def until(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "it never came about"
         time.sleep(0.02)
@@ -51,9 +51,9 @@ def until(condition) -> None:
 def test_a_talk_shows_what_was_said(chat):
     drawn = []
     talk = Talk(chat, lambda: drawn.append(talk.lines))
-    talk.send("你好").join(20)
-    assert drawn[0] == [("user", "你好"), ("model", "…")], "at once, before the answer"
-    assert talk.lines == [("user", "你好"), ("model", chat.reply.text)] == drawn[-1]
+    talk.send("你好").join(120)
+    assert drawn[0] == [("user", "你好"), ("assistant", "…")], "at once, before the answer"
+    assert talk.lines == [("user", "你好"), ("assistant", chat.reply.text)] == drawn[-1]
     assert not talk.busy
     talk.clear()
     assert talk.lines == [] and chat.history == []
@@ -61,7 +61,7 @@ def test_a_talk_shows_what_was_said(chat):
 
 def test_what_is_said_is_text_and_never_markup(chat):
     talk = Talk(chat)
-    talk.send("<script>alert('你好')</script> & <|im_end|>").join(20)
+    talk.send("<script>alert('你好')</script> & <|im_end|>").join(120)
     page = talk._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;alert(&#x27;你好&#x27;)&lt;/script&gt; &amp; &lt;|im_end|&gt;" in page
@@ -70,10 +70,10 @@ def test_what_is_said_is_text_and_never_markup(chat):
 
 def test_a_question_that_cannot_be_asked_is_given_back(chat):
     talk = Talk(chat)
-    talk.send("apple " * 2000).join(20)
+    talk.send("apple " * 2000).join(120)
     assert "context is full" in talk.error and talk.unsent == "apple " * 2000
     assert talk.lines == [("error", talk.error)]
-    talk.send("你好").join(20)
+    talk.send("你好").join(120)
     assert talk.error == "" and len(talk.lines) == 2
 
 
@@ -94,7 +94,7 @@ def test_enter_sends_and_the_answer_appears(chat, live):
     enter(on["input"], "你好")
     until(lambda: chat.reply and not on["send"].disabled)
     assert on["input"].value == ""
-    assert "你好" in on["log"].value and "labkit-chat-model" in on["log"].value
+    assert "你好" in on["log"].value and "labkit-chat-assistant" in on["log"].value
     assert "pocket model" in on["note"].value
 
 

@@ -3,6 +3,7 @@
 import html
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ class Talk:
     def __init__(self, chat: "Chat", changed: Callable[[], None] = lambda: None) -> None:
         self.chat = chat
         self.changed = changed
-        self.busy = False
+        self.busy = self._stopped = False
         self.unsent = ""
         self.error = ""
         self._asked = self._coming = ""
@@ -40,6 +41,7 @@ class Talk:
         thread = threading.Thread(target=self._answer, args=(text,), daemon=True)
         if not self.busy:
             self.busy, self.error, self.unsent = True, "", ""
+            self._stopped = False
             self._asked, self._coming = text, ""
             self.changed()
             thread.start()
@@ -47,6 +49,7 @@ class Talk:
 
     def stop(self) -> None:
         """End the answer under way; what came so far stays."""
+        self._stopped = True  # the thread may not have begun, and then chat.stop() is too early
         self.chat.stop()
 
     def clear(self) -> None:
@@ -59,11 +62,14 @@ class Talk:
     def _answer(self, text: str) -> None:
         drawn = 0.0
         try:
-            for piece in self.chat.stream(text):
-                self._coming += piece
-                if monotonic() - drawn > _REDRAW:
-                    self.changed()
-                    drawn = monotonic()
+            with closing(self.chat.stream(text)) as stream:
+                for piece in stream:
+                    self._coming += piece
+                    if self._stopped:
+                        break
+                    if monotonic() - drawn > _REDRAW:
+                        self.changed()
+                        drawn = monotonic()
         except LabError as error:
             self.error, self.unsent = str(error), text
         finally:
@@ -72,10 +78,10 @@ class Talk:
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        """What has been said: who (user, model, system, tool, error), and the words."""
-        said = [(_SPEAKER.get(m["role"], m["role"]), _words(m)) for m in self.chat.history]
+        """What has been said: who (user, assistant, system, tool, error), and the words."""
+        said = [(str(m["role"]), _words(m)) for m in self.chat.history]
         if self.busy:
-            said += [("user", self._asked), ("model", self._coming or "…")]
+            said += [("user", self._asked), ("assistant", self._coming or "…")]
         return said + ([("error", self.error)] if self.error else [])
 
     def log(self) -> str:
@@ -102,13 +108,10 @@ class Talk:
     __repr__ = __str__
 
 
-_SPEAKER = {"assistant": "model"}
-
-
 def _label(who: str) -> str:
     return {
         "user": t("You: ", "你："),
-        "model": t("Model: ", "模型："),
+        "assistant": t("Model: ", "模型："),
         "system": t("System: ", "系统："),
         "tool": t("Tool: ", "工具："),
     }.get(who, "")
@@ -165,13 +168,17 @@ def chat_box(chat: "Chat") -> Any:
     # The page tells of Enter first and of the new text, if it is new, directly after it.
     entered = threading.Event()
 
+    def ask_if_entered(_: Any = None) -> None:
+        if entered.is_set():
+            ask()
+
     def on_message(_: Any, content: dict[str, Any], __: Any) -> None:
         if content.get("event") == "submit":
             entered.set()
-            threading.Timer(0.3, lambda: entered.is_set() and ask()).start()
+            threading.Timer(0.3, ask_if_entered).start()
 
     field.on_msg(on_message)
-    field.observe(lambda _: entered.is_set() and ask(), names="value")
+    field.observe(ask_if_entered, names="value")
     talk = Talk(chat, redraw)
     send.on_click(lambda _: ask())
     stop.on_click(lambda _: talk.stop())
