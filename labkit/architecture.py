@@ -151,7 +151,7 @@ def _read(words: Words, model_type: str, traits: Traits) -> Architecture:
         )
     qkv_bias = words.flag(traits.bias, traits.qkv_bias)
     kv_rank = words.whole("kv_lora_rank", default=0)
-    widths = ("moe_intermediate_size", "intermediate_size")
+    widths: tuple[str, ...] = ("moe_intermediate_size", "intermediate_size")
     if model_type == "hunyuan_v1_moe":  # its list of widths a layer is not read by Transformers
         widths = widths[1:]
     moe_width = words.whole(*widths) if experts else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
     Tensors = dict[str, torch.Tensor]
 
@@ -79,7 +79,7 @@ def _to_all_heads(source: "Tensors", prefix: str, head_dim: int) -> None:
         source[f"{prefix}self_attn.{name}.weight"] = heads.repeat_interleave(2, 0).flatten(0, 1)
 
 
-def _to_glm(source: "Tensors", prefix: str, config) -> None:  # noqa: ANN001
+def _to_glm(source: "Tensors", prefix: str, config: "PreTrainedConfig") -> None:
     """To GLM's rotary, which turns neighbours in the first half of a head and not the other half.
 
     Llama turns the pairs (i, i + 32) of a head, pair i by base**(-i/32). Each of GLM's sixteen

@@ -7,8 +7,12 @@ No kind ever joins two digits, so that sums can be learnt digit by digit.
 
 from collections.abc import Iterable
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from ...extras import need
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 LETTERS_AND_DIGITS = (
     r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+"
@@ -32,7 +36,7 @@ PRE_TOKENIZERS: dict[str, tuple[str, ...]] = {
 """llama.cpp's name of a pre-tokenizer to the regular expressions it splits by, in turn."""
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str], pre: str):  # noqa: ANN201
+def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str], pre: str) -> "Tokenizer":
     """A byte-level BPE tokenizer (``tokenizers.Tokenizer``); special tokens come last.
 
     Usage: ``train_bpe(texts, 1536, ["<|eot_id|>"], "llama-bpe")``
@@ -58,7 +62,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str], pre: st
     return tokenizer
 
 
-def train_spm(texts: Iterable[str], vocab_size: int, special: list[str]):  # noqa: ANN201
+def train_spm(texts: Iterable[str], vocab_size: int, special: list[str]) -> "Tokenizer":
     """A SentencePiece-like tokenizer: ``<unk>``, special tokens, 256 bytes, then pieces by rank.
 
     Usage: ``train_spm(texts, 1280, ["<s>", "</s>", "<pad>"])``
