@@ -5,7 +5,6 @@ give another file, and the same give the same. A file appears under its name onl
 whole; two processes that make the same one at once do not disturb each other.
 """
 
-import difflib
 import errno
 import hashlib
 import logging
@@ -23,16 +22,8 @@ import numpy as np
 
 from .errors import LabError
 from .extras import need
-from .gguf_conversion import (
-    ARCHITECTURES,
-    add_numbers,
-    list_weights,
-    model_class,
-    read_config,
-    weight_files,
-)
+from .gguf_conversion import read_config, weight_files
 from .gguf_inspection import FILE_TYPES, Contents, inspect_gguf
-from .gguf_tokenizer import add_tokenizer, read_tokenizer
 from .gguf_types import BLOCKS
 from .gguf_types import FILE_TYPES as MAIN_TYPE
 from .i18n import t
@@ -60,6 +51,8 @@ def read_format(name: str) -> str:
     """
     if name.upper() in FORMATS:
         return name.upper()
+    import difflib
+
     near = difflib.get_close_matches(name.upper(), FORMATS, 1, 0)[0]
     known = ", ".join(FORMATS)
     raise LabError(
@@ -82,6 +75,10 @@ def write_gguf(
     file cannot be written. Not covered: see :mod:`~labkit.gguf_conversion` and
     :mod:`~labkit.gguf_tokenizer`.
     """
+    # Only here: a file that is in the cache is found without them.
+    from .gguf_conversion import ARCHITECTURES, add_numbers, list_weights, model_class
+    from .gguf_tokenizer import add_tokenizer, read_tokenizer
+
     folder, out = Path(folder), Path(out)
     if format not in ("F16", "F32"):
         raise ValueError(f"a folder is converted to 'F16' or 'F32', not {format!r}")

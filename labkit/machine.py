@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import platformdirs
-import psutil
 
 from .errors import LabError
 from .gpus import GPU, find_gpus
@@ -149,6 +148,8 @@ def hardware(host: Host | None = None) -> Hardware:
     host: another place to look, for tests. Not covered: slices of an NVIDIA MIG GPU (the whole
     card is reported), the shared memory that an integrated AMD or Intel GPU may borrow.
     """
+    import psutil  # not at the top: whoever only asks for the cache folder starts faster
+
     host = host or Host()
     machine = psutil.virtual_memory()
     memory = limit_memory(machine.total, machine.available, host)
@@ -287,6 +288,8 @@ def cpu_quota(host: Host) -> float | None:
 
 
 def _cpu(host: Host) -> CPU:
+    import psutil
+
     names: list[str] = []
     if host.system == "Darwin":
         facts = host.run("sysctl", "hw.optional", "machdep.cpu.brand_string")
