@@ -22,11 +22,12 @@ def place(model: Model, quant: str, context: int, machine: Budget) -> Estimate |
     if not machine.vram:
         fits = machine.ram is not None and e.total <= machine.ram
         return replace(e, n_gpu_layers=0, on_gpu=0, in_ram=e.total) if fits else None
-    if machine.ram is None and e.total > machine.vram * machine.gpus:
-        return None
-    placed = size(model, quant, context, vram=machine.vram, gpus=machine.gpus)
     if machine.ram is None:
-        return replace(placed, in_ram=0, on_gpu=e.total) if placed.fits else None
+        whole = e.total <= machine.vram * machine.gpus
+        if whole and machine.gpus > 1:  # each has a buffer of its own, and layers are not divided
+            whole = bool(size(model, quant, context, vram=machine.vram, gpus=machine.gpus).fits)
+        return replace(e, n_gpu_layers=e.n_layers, on_gpu=e.total, in_ram=0) if whole else None
+    placed = size(model, quant, context, vram=machine.vram, gpus=machine.gpus)
     assert placed.in_ram is not None
     return placed if placed.in_ram <= machine.ram else None
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit.budget import Budget, find_budget, type_budget
@@ -28,6 +28,7 @@ def machine(*gpus: GPU, available: int = 10 * GiB) -> Hardware:
     )
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 1000), st.floats(3, 1000))
 def test_less_is_used_than_is_written_on_the_box(vram: float, ram: float):
     budget = type_budget(vram, ram)

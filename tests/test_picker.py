@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import picker
+from labkit.budget import Budget
 from labkit.catalog import find, models
 from labkit.errors import LabError
 from labkit.fitting import place, quants, size
@@ -17,6 +18,7 @@ from labkit.needs import list_needs
 from labkit.picker import Option, Picks, pick
 from labkit.ranking import standings
 from labkit.rules_of_thumb import check_rules, compare_rules
+from labkit.units import GiB
 
 NEEDS = st.sampled_from(list(list_needs()))
 CONTEXTS = st.sampled_from([None, 512, 4096, 32768, 131072])
@@ -171,6 +173,17 @@ def test_speed_is_a_range_for_known_hardware_and_unknown_for_the_rest():
         assert option.tokens_per_second_low is option.tokens_per_second_high is None
         assert any("speed unknown" in reason for reason in option.reasons_against)
     assert pick(ram=16, ram_type="DDR5-5600 dual channel").options[0].tokens_per_second_low
+
+
+def test_on_several_gpus_the_fullest_of_them_decides():
+    two = Budget("two cards", 12 * GiB, None, 2)
+    options = pick(machine=two).options
+    assert options[0].total > 12 * GiB  # more than one card holds
+    for option in options:
+        e = estimate(
+            option.model, quant=option.quant, context=option.context, vram=two.vram, gpus=2
+        )
+        assert e.fits and option.n_gpu_layers == e.n_layers
 
 
 # --- nothing fits
