@@ -92,8 +92,13 @@ def _fact_list() -> tuple[tuple[str, str, Text], ...]:
     return tuple((*key, answer) for key, answer in sorted(facts().items()))
 
 
-def _fact(rng: random.Random) -> Item:
-    subject, what, answer = rng.choice(_fact_list())
+def _size(rng: random.Random) -> Item:
+    """The sizes of a series: few facts, but long ones, and what everybody asks first."""
+    return _fact(rng, tuple(fact for fact in _fact_list() if fact[1] == "sizes"))
+
+
+def _fact(rng: random.Random, known: tuple[tuple[str, str, Text], ...] = ()) -> Item:
+    subject, what, answer = rng.choice(known or _fact_list())
     wording = rng.choice(FACT_WORDINGS[what])
     said = answer.en if wording.isascii() else answer.zh
     return _item("facts", f"{subject} {wording}", wording.format(subject), said)
@@ -340,6 +345,7 @@ FIRST_MIXTURE: dict[str, float] = MIXTURE | {
 
 LATER_MIXTURE: dict[str, float] = MIXTURE | {
     "facts": 0.17,
+    "sizes": 0.02,
     "lexicon": 0.05,
     "sums": 0.14,
     "copy": 0.09,
@@ -353,12 +359,13 @@ LATER_MIXTURE: dict[str, float] = MIXTURE | {
 
 
 def draw(rng: random.Random, skill: str, split: str) -> Item:
-    """One item of a skill from one half.
+    """One item of a skill from one half; ``sizes`` are those facts.
 
     Usage: ``draw(random.Random(0), "sums", "test")``
     """
+    make = _size if skill == "sizes" else SKILLS[skill]
     while True:
-        item = SKILLS[skill](rng)
+        item = make(rng)
         # Talk is closed: there is nothing in it that should generalise.
         if skill == "talk" or item.split == split:
             return item

@@ -264,8 +264,8 @@ FAMILIES: dict[str, Family] = {
                 "num_hidden_layers": 4,
                 "num_attention_heads": 4,
                 "num_key_value_heads": 4,
-                "q_lora_rank": 128,
-                "kv_lora_rank": 64,
+                "q_lora_rank": 192,
+                "kv_lora_rank": 128,
                 "qk_nope_head_dim": 32,
                 "qk_rope_head_dim": 32,
                 "v_head_dim": 64,
@@ -290,9 +290,8 @@ FAMILIES: dict[str, Family] = {
             pad="<｜▁pad▁｜>",
             template="deepseek-v2",
             parent="llama3",
-            steps=600,
+            steps=450,
             learning_rate=8e-4,
-            new_attention=True,
         ),
     )
 }

@@ -30,7 +30,9 @@ def inherit(
         prefix = f"model.layers.{index}."
         if config.model_type == "glm":
             _to_glm(source, prefix, parent.config)
-        if "qk_rope_head_dim" not in config and config.num_key_value_heads == 4:
+        if config.model_type == "deepseek_v2":
+            _to_latent(source, prefix, parent.config, config)
+        elif config.num_key_value_heads == 4:
             _to_all_heads(source, prefix, parent.config.head_dim)
         if f"{prefix}mlp.experts.gate_up_proj" in target:
             _to_experts(source, prefix, target)
@@ -79,28 +81,91 @@ def _to_all_heads(source: "Tensors", prefix: str, head_dim: int) -> None:
         source[f"{prefix}self_attn.{name}.weight"] = heads.repeat_interleave(2, 0).flatten(0, 1)
 
 
-def _to_glm(source: "Tensors", prefix: str, config: "PreTrainedConfig") -> None:
-    """To GLM's rotary, which turns neighbours in the first half of a head and not the other half.
+def _split_rotary(config: "PreTrainedConfig") -> tuple[list[int], list[int]]:
+    """Rows of a Llama head that keep turning, as neighbours, and those that will stand still.
 
-    Llama turns the pairs (i, i + 32) of a head, pair i by base**(-i/32). Each of GLM's sixteen
-    pairs takes the pair that turns about as fast; the others, with the slow ones, stand still.
+    Llama turns the pairs (i, i + 32) of a head, pair i by base**(-i/32); GLM and DeepSeek turn the
+    neighbours in half of a head, sixteen pairs. Each of them takes the pair that turns about as
+    fast; the others, with the slow ones, stand still.
     """
     import math
-
-    import torch
 
     half = config.head_dim // 2
     ratio = 2 * math.log(10_000) / math.log(config.rope_parameters["rope_theta"])
     turned = [round(pair * ratio) for pair in range(half // 2)]
     still = [pair for pair in range(half) if pair not in turned]
-    order = [place for pair in turned + still for place in (pair, pair + half)]
+    rows = ([place for pair in pairs for place in (pair, pair + half)] for pairs in (turned, still))
+    return next(rows), next(rows)
+
+
+def _to_glm(source: "Tensors", prefix: str, config: "PreTrainedConfig") -> None:
+    """To GLM's rotary, which turns the first half of a head, and its fused feed-forward layer."""
+    import torch
+
+    turned, still = _split_rotary(config)
     for name in ("q_proj", "k_proj"):
         weight = source[f"{prefix}self_attn.{name}.weight"]
         heads = weight.unflatten(0, (-1, config.head_dim))
-        source[f"{prefix}self_attn.{name}.weight"] = heads[:, order].flatten(0, 1)
+        source[f"{prefix}self_attn.{name}.weight"] = heads[:, turned + still].flatten(0, 1)
     source[f"{prefix}mlp.gate_up_proj.weight"] = torch.cat(
         [source[f"{prefix}mlp.{name}.weight"] for name in ("gate_proj", "up_proj")]
     )
+
+
+def _to_latent(
+    source: "Tensors", prefix: str, config: "PreTrainedConfig", child: "PreTrainedConfig"
+) -> None:
+    """To multi-head latent attention: queries, and keys with values, through a narrow middle.
+
+    The middle is the best of its rank (singular value decomposition). All heads share the turning
+    part of a key, while Llama has one for each of two groups: every pair is taken from the group
+    that uses it more, and the heads of the other do without it.
+    """
+    import torch
+
+    turned, still = _split_rotary(config)
+    names = ("q_proj", "k_proj", "v_proj")
+    q, k, v = (
+        source[f"{prefix}self_attn.{name}.weight"].unflatten(0, (-1, config.head_dim))
+        for name in names
+    )
+    heads, groups = len(q), len(k)
+    group = [head * groups // heads for head in range(heads)]
+    # Use of a pair by a group: length of its queries' rows times that of its keys'.
+    asks, keys = (rows[:, turned].unflatten(1, (-1, 2)).norm(dim=(2, 3)) for rows in (q, k))
+    use = asks.unflatten(0, (groups, -1)).sum(1) * keys
+    owner = use.argmax(0).repeat_interleave(2)
+    shared = torch.stack([k[int(g), row] for g, row in zip(owner, turned, strict=True)])
+    turning = torch.stack([q[h, turned] * (owner == group[h])[:, None] for h in range(heads)])
+    queries = torch.cat([q[:, still], turning], 1).flatten(0, 1)
+    norm = source[f"{prefix}input_layernorm.weight"]
+    down, scale, up = _narrow(queries, child.q_lora_rank, norm)
+    source[f"{prefix}self_attn.q_a_proj.weight"] = down
+    source[f"{prefix}self_attn.q_a_layernorm.weight"] = scale
+    source[f"{prefix}self_attn.q_b_proj.weight"] = up
+    both = torch.cat([torch.cat([k[:, still], v], 1)[g] for g in range(groups)])
+    down, scale, up = _narrow(both, child.kv_lora_rank, norm)
+    source[f"{prefix}self_attn.kv_a_proj_with_mqa.weight"] = torch.cat([down, shared])
+    source[f"{prefix}self_attn.kv_a_layernorm.weight"] = scale
+    source[f"{prefix}self_attn.kv_b_proj.weight"] = up.unflatten(0, (groups, -1))[group].flatten(
+        0, 1
+    )
+
+
+def _narrow(
+    weight: "torch.Tensor", rank: int, norm: "torch.Tensor"
+) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """A matrix as two of *rank* with a norm between: down, the norm's weight, up.
+
+    The norm divides by the size of what comes down; its weight gives the usual size back, which is
+    known, for what comes in is normed too.
+    """
+    import torch
+
+    left, values, right = torch.linalg.svd(weight, full_matrices=False)
+    down = right[:rank]
+    size = ((down * norm) ** 2).sum(1).mean().sqrt()
+    return down, size.expand(rank).clone(), left[:, :rank] * values[:rank]
 
 
 def _to_experts(source: "Tensors", prefix: str, target: "Tensors") -> None:
