@@ -93,8 +93,8 @@ def quantize_gptq(
     weights: (rows, columns) of a linear layer, rows the outputs. hessian: (columns, columns).
     group_size: columns that share a scale, -1 for all; the scale is set when their turn comes, so
     that it fits the weights as moved by then. damping: share of the Hessian's mean diagonal added
-    to it; more makes the moves smaller. act_order: columns with the largest inputs first (groups
-    then are of that order, which makes reading them slower).
+    to it; more makes the moves smaller. act_order: columns with the largest inputs first; groups
+    then are of that order, and a reader must follow g_idx (auto-round's on a CPU does not).
 
     A column that was always 0 in calibration is rounded to nearest and moves nothing (AutoGPTQ
     sets it to 0). Raises LabError for rows that do not divide by group_size, a Hessian of another
@@ -132,7 +132,8 @@ def quantize_gptq(
         left[:, end:] -= errors @ upper[start:end, end:]
 
     back = np.argsort(order)
-    return GPTQWeights(codes[:, back], scales, (back // size).astype(np.int32), bits)
+    codes = np.ascontiguousarray(codes[:, back])
+    return GPTQWeights(codes, scales, (back // size).astype(np.int32), bits)
 
 
 def round_nearest(weights: npt.ArrayLike, bits: int = 4, group_size: int = 128) -> GPTQWeights:
@@ -156,7 +157,8 @@ def dequantize_gptq(quantized: GPTQWeights) -> Floats:
 
     Usage: ``weights = dequantize_gptq(quantized)``. Gives float32 (rows, columns).
     """
-    return _read(quantized.codes, quantized.scales[quantized.g_idx].T, quantized.bits)
+    weights = _read(quantized.codes, quantized.scales[quantized.g_idx].T, quantized.bits)
+    return np.ascontiguousarray(weights)  # safetensors writes memory as it lies
 
 
 def _inverse_cholesky(hessian: Floats, damping: float) -> Floats:
@@ -245,7 +247,7 @@ def unpack_gptq(tensors: GPTQTensors, bits: int) -> GPTQWeights:
     bits: as in the checkpoint's config.json. Raises LabError for a checkpoint with asymmetric
     grids, and for tensors whose shapes contradict each other.
     """
-    codes = _unpack(tensors.qweight, bits).T
+    codes = np.ascontiguousarray(_unpack(tensors.qweight, bits).T)
     zeros = _unpack(tensors.qzeros.T, bits).T
     if codes.shape != (tensors.scales.shape[1], len(tensors.g_idx)) or (
         zeros.shape != tensors.scales.shape

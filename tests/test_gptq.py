@@ -125,6 +125,16 @@ def test_unrelated_inputs_leave_rounding_to_nearest(act_order: bool) -> None:
     assert np.array_equal(ours.scales, plain.scales)
 
 
+def test_what_is_given_lies_in_memory_row_by_row() -> None:
+    """safetensors writes memory as it lies: a transposed array would come back scrambled."""
+    weights, hessian = normal(32, 64), measure_hessian(normal(100, 64))
+    for made in (round_nearest(weights, 4, 32), quantize_gptq(weights, hessian, 4, 32)):
+        packed = pack_gptq(made)
+        arrays = [dequantize_gptq(made), made.codes, made.scales, *vars(packed).values()]
+        arrays += [unpack_gptq(packed, 4).codes, dequantize_gptq(unpack_gptq(packed, 4))]
+        assert all(array.flags.c_contiguous for array in arrays)
+
+
 def test_one_step_by_hand() -> None:
     """Two columns: the second moves by -H₂₁/H₂₂ of the first one's error (GPTQ, equation 2)."""
     hessian = np.array([[2.0, 1.0], [1.0, 4.0]])
@@ -308,8 +318,8 @@ def test_transformers_loads_what_we_packed(
         ours = model(torch.tensor([ids])).logits[0]
         original = AutoModelForCausalLM.from_pretrained(pocket.folder(MODEL), dtype=torch.float32)
         change = (original(torch.tensor([ids])).logits[0] - ours).abs().max()
-    # The loader multiplies float16 scales; the change that quantization makes is far larger.
-    assert (theirs - ours).abs().max() < 0.1 * change
+    # The loader works in float16, which costs less than even 8 bits do.
+    assert (theirs - ours).abs().max() < 0.5 * change
 
 
 # --- what is refused --------------------------------------------------------------------------
