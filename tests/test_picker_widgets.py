@@ -108,6 +108,11 @@ def test_static_forms_are_the_same_on_every_machine(monkeypatch):
         assert "<svg" not in shown._repr_html_() and "<script" not in shown._repr_html_()
 
 
+def test_a_kept_output_names_no_address_in_memory():
+    for view in (HardwarePicker(MACHINE), MemoryExplorer(machine=MACHINE)):
+        assert repr(view) == str(view)
+
+
 def test_the_explorer_shows_every_type_as_estimate_counts_it():
     view = MemoryExplorer("Llama-3.1-8B", MACHINE)
     view.context = 131072

@@ -83,6 +83,8 @@ class HardwarePicker:
     def __str__(self) -> str:
         return str(self.picks)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         picks = self.picks
         machine = picks.machine

@@ -74,6 +74,8 @@ class MemoryExplorer:
     def __str__(self) -> str:
         return f"{self.title()}\n{self.table()}"
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         vram = self.machine.vram * self.machine.gpus
         return f"<p>{self.title()}</p>{draw_bars(self.rows(), self.machine.total, vram)}"
