@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from .. import corpus
+from ..mixtures import FIRST_MIXTURE, LATER_MIXTURE, MIXTURE
 from .families import Family
 
 if TYPE_CHECKING:
@@ -118,8 +119,8 @@ def samples(
     else:
         first = family.new_attention and 3 * step < family.steps
         repeats = REPEATS if first else 0.0
-        later = corpus.LATER_MIXTURE if family.parent else corpus.MIXTURE
-        items = _items(rng, corpus.FIRST_MIXTURE if first else later)
+        later = LATER_MIXTURE if family.parent else MIXTURE
+        items = _items(rng, FIRST_MIXTURE if first else later)
         made = [
             _repeat(tokenizer, rng) if rng.random() < repeats else encode(item, family, tokenizer)
             for item in islice(items, family.samples)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import corpus
+from ..mixtures import TEXTS
 from .batches import batches
 from .families import Family
 from .inheritance import inherit
@@ -24,19 +25,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 WARM_UP, CHECKPOINT_EVERY = 100, 100
-TEXTS = {
-    "facts": 0.17,
-    "lexicon": 0.08,
-    "sums": 0.24,
-    "copy": 0.05,
-    "reverse": 0.07,
-    "upper": 0.07,
-    "needles": 0.10,
-    "tools": 0.08,
-    "python": 0.10,
-    "talk": 0.04,
-}
-"""The mixture tokenizers learn from; apart, so that tokens stay when the training's is tuned."""
 BALANCE = 0.02
 """Weight of the routers' imbalance in the loss of a model with experts."""
 
