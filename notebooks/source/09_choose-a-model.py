@@ -324,22 +324,23 @@ print(card)
 print(f"8 × (1 - {kept}) - {context} = {8 * (1 - kept) - context:.2f}")
 
 # %% [markdown] lang="en"
-# Now "which model can I run?" has an answer in one line. Of the course's models, at `Q4_K_M` and 8,192 tokens, all on this card:
+# Now "which model can I run?" has an answer in two lines. Of the course's models, those that can read 8,192 tokens, and of these what fits on this card at `Q4_K_M`:
 
 # %% [markdown] lang="zh"
-# 现在，“我跑得动哪些模型”一行就能回答。课程里的模型，`Q4_K_M`、8,192 个词元、全部放进这块显卡：
+# 现在，“我跑得动哪些模型”两行就能回答：先从课程里挑出能读 8,192 个词元的，再看用 `Q4_K_M` 时哪些能整个放进这块显卡：
 
 # %%
 from labkit.catalog import models
 
-room = {m.name: card.vram - lab.estimate(m.name, context=8192).total for m in models() if m.course}
-print(", ".join(name for name, left in room.items() if left >= 0))
+reaching = [m.name for m in models() if m.course and m.context >= CONTEXT]
+fitting = [m for m in reaching if lab.estimate(m, context=CONTEXT).total <= card.vram]
+print(", ".join(fitting))
 
 # %% [markdown] lang="en"
-# One is missing that is smaller than some of these. Why?
+# One that reads 8,192 tokens is missing, though it is smaller than some of these. Why?
 
 # %% [markdown] lang="zh"
-# 有一个比其中几个还小，却没进名单，为什么？
+# 有一个也能读 8,192 个词元，比名单里的几个还小，却没进名单，为什么？
 
 # %%
 for name in ("Llama-3-8B", "DeepSeek-Coder-6.7B"):
