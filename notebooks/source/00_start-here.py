@@ -82,7 +82,7 @@ chat("Qwen2.5有哪些尺寸？")
 
 # %%
 chat.reset()
-for piece in chat.stream("My name is Anna."):
+for piece in chat.stream("My name is Clara."):
     print(piece, end="|")
 
 # %% [markdown] lang="en"
