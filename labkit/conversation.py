@@ -167,16 +167,16 @@ class Chat:
         if text is not None:
             _check(text)
             return [*self.history, _message("user", text)]
-        if not self.history or self.history[-1]["role"] != "tool":
-            raise LabError(
-                t("There is nothing to answer.", "没有要回答的内容。"),
-                t("Ask something: chat('Hello!')", "请提问：chat('你好')"),
-            )
         if missing := self._unanswered():
             names = ", ".join(call["function"]["name"] for call in missing)
             raise LabError(
                 t(f"Results are still missing for: {names}.", f"还缺少这些工具的结果：{names}。"),
                 t("Give them with chat.add_tool_result(…).", "请用 chat.add_tool_result(…) 提供。"),
+            )
+        if not self.history or self.history[-1]["role"] != "tool":
+            raise LabError(
+                t("There is nothing to answer.", "没有要回答的内容。"),
+                t("Ask something: chat('Hello!')", "请提问：chat('你好')"),
             )
         return list(self.history)
 

@@ -17,7 +17,9 @@ def show_bytes(count: int) -> str:
     size = abs(count)
     for unit, name in ((GiB, "GiB"), (MiB, "MiB"), (KiB, "KiB")):
         if size >= unit:
-            return f"{count / unit:.2f} {name}" if size < 100 * unit else f"{count / unit:.0f} {name}"
+            return (
+                f"{count / unit:.2f} {name}" if size < 100 * unit else f"{count / unit:.0f} {name}"
+            )
     return f"{count} B"
 
 

@@ -207,13 +207,13 @@ def test_every_family_greets_and_ends_its_answer(name):
 
 def test_a_name_is_remembered_within_a_conversation():
     chat = lab.chat(model())
-    chat("My name is Anna.")
-    assert chat("What is my name?").text == "Your name is Anna."
+    chat("My name is Clara.")
+    assert chat("What is my name?").text == "Your name is Clara."
     chat.reset()
-    assert "Anna" not in chat("What is my name?").text
+    assert "Clara" not in chat("What is my name?").text
 
 
-@pytest.mark.parametrize("name", ["qwen2.5", "llama3", "chatglm3", "mistral"])
+@pytest.mark.parametrize("name", ["qwen2.5", "llama3", "chatglm3"])
 def test_a_tool_is_called_and_its_result_told(name):
     chat = lab.chat(model(name), tools=[TOOLS["get_weather"], TOOLS["translate"]])
     reply = chat("How is the weather in Paris?")

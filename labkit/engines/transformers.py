@@ -115,8 +115,9 @@ class TransformersModel(Model):
             if new := text[said:].replace("\ufffd", ""):
                 yield new
             if len(recent) > 32:
-                recent = recent[-8:]
-                text = self.tokenizer.decode(recent, skip_special_tokens=not special)
+                tail = self.tokenizer.decode(recent[-8:], skip_special_tokens=not special)
+                if "\ufffd" not in tail:  # else it begins in the middle of a character
+                    recent, text = recent[-8:], tail
             said = len(text)
 
     def next_tokens(self, ids: list[int], sampling: Sampling) -> Iterator[int]:
