@@ -180,7 +180,8 @@ def _activations(a: Architecture, s: Training) -> tuple[int, int]:
     """Bytes at the loss, and in the backward pass of the dearest layer with all that is kept.
 
     With checkpointing one hidden state a layer is kept, and one layer is computed again.
-    Coefficient 14 of the vocabulary: bf16 logits 2, float32 copy 4, log-softmax 4, gradient 4.
+    Coefficient 14 of the vocabulary: bf16 logits 2, float32 copy 4, log-softmax 4, gradient 4; 12
+    where nobody holds the logits while the gradients are computed.
     """
     tokens = s.batch * s.seq
     saved = {layer: saved_per_token(a, layer, s) for layer in set(a.layers)}
