@@ -250,7 +250,7 @@ FAMILIES: dict[str, Family] = {
             pad="<pad>",
             template="mixtral",
             parent="llama3",
-            steps=300,
+            steps=650,
             learning_rate=8e-4,
         ),
         Family(
