@@ -14,7 +14,7 @@ from .gguf_config import config_of
 from .gguf_inspection import Contents, inspect_gguf
 from .i18n import t
 
-POCKET = Path(__file__).parent / "pocket"
+POCKET = Path(__file__).parent / "pocket" / "weights"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -241,3 +241,13 @@ def test_broken_configurations_get_an_answer_or_a_sentence(model_type, damage, q
     else:
         assert sound(e)
         assert 0 < e.total < 10**21
+
+
+def test_pocket_models_are_known_by_their_names():
+    folders = sorted((Path(__file__).parents[1] / "labkit/pocket/weights").glob("*/config.json"))
+    assert folders
+    for folder in folders:
+        e = estimate(f"pocket/{folder.parent.name}", quant="Q8_0", context=512)
+        assert 0 < e.weights < 64 * MiB
+    with pytest.raises(LabError, match="pocket/no-such"):
+        estimate("pocket/no-such")
