@@ -15,6 +15,7 @@ EXTRAS = {
     "tqdm": "models",
     "gguf": "models",
     "llama_cpp": "llama",
+    "auto_round": "gptq",
     "peft": "finetune",
     "accelerate": "finetune",
     "bitsandbytes": "finetune",

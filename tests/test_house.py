@@ -31,6 +31,7 @@ LIGHT = " ".join(FLOORS[:3]).split()
 HEAVY = {
     "accelerate",
     "aiohttp",
+    "auto_round",
     "bitsandbytes",
     "gguf",
     "httpx",
