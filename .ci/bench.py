@@ -1,7 +1,7 @@
 """Measure on this machine, and write the results into both READMEs between their markers.
 
-Usage: ``python .ci/bench.py`` (or ``make bench``). A measurement is one function that gives a Row;
-to add one, write it and name it in MEASUREMENTS.
+Usage: ``python .ci/bench.py`` (or ``make bench``). A measurement is one function that gives a Row,
+or several; to add one, write it and name it in MEASUREMENTS.
 """
 
 import json
@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from labkit.machine import hardware
 
@@ -35,6 +36,13 @@ def seconds(*command: str) -> float:
     start = perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return perf_counter() - start
+
+
+def result_of(name: str) -> dict[str, Any]:
+    """What a benchmark of tests/ prints as its last line."""
+    command = [sys.executable, str(ROOT / "tests" / name)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def import_time() -> Row:
@@ -62,9 +70,7 @@ def doctor_time() -> Row:
 
 def chat_time() -> Row:
     """By tests/bench_chat.py, which asks by turns in the terminal and by a bare script."""
-    command = [sys.executable, str(ROOT / "tests" / "bench_chat.py")]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    taken = json.loads(done.stdout.splitlines()[-1])
+    taken = result_of("bench_chat.py")
     return Row(
         "`labkit chat`, cold start to last token; a bare script; ratio; the very first run",
         "`labkit chat` 从冷启动到最后一个词元；裸脚本；两者之比；第一次运行",
@@ -73,11 +79,62 @@ def chat_time() -> Row:
     )
 
 
-MEASUREMENTS: tuple[Callable[[], Row], ...] = (import_time, doctor_time, chat_time)
+def memory_errors() -> list[Row]:
+    """By tests/bench_memory.py; rows that are not judged are named there, with the reason."""
+    found = result_of("bench_memory.py")
+
+    def row(en: str, zh: str, error: dict[str, float]) -> Row:
+        result = "{mean_percent:.3g} %; {worst_percent:.3g} %".format_map(error)
+        count = error["rows"]
+        return Row(
+            f"{en}: mean and worst error, {count} published figures",
+            f"{zh}：平均与最大误差，{count} 个公开数据",
+            result,
+            "`python tests/bench_memory.py`",
+        )
+
+    words = {
+        "GGUF sizes": "GGUF 文件大小",
+        "KV cache": "KV 缓存",
+        "Transformers, running": "Transformers 推理的显存",
+        "Training": "训练的显存",
+    }
+    other = {"the bits in the name": "按名称里的位数计算"}
+    rows = [row(en, zh, found["errors"][en]) for en, zh in words.items()]
+    for name, error in found["others"].items():
+        en, zh = f"GGUF sizes by {name}", f"GGUF 文件大小（{other.get(name, name)}）"
+        rows.append(row(en, zh, error))
+    return rows
+
+
+def picker_time() -> Row:
+    """By tests/bench_picker.py."""
+    found = result_of("bench_picker.py")
+    every = found["every"]
+    return Row(
+        "Ranking {models} models × {types} GGUF types × 4 contexts: first pass; later, the memory "
+        "changed".format_map(every),
+        "{models} 个模型 × {types} 种 GGUF 类型 × 4 种上下文排序：第一次；之后改变内存再排"
+        "".format_map(every),
+        "{first} s; {later} s".format_map(every),
+        "`python tests/bench_picker.py`",
+    )
+
+
+MEASUREMENTS: tuple[Callable[[], Row | list[Row]], ...] = (
+    import_time,
+    doctor_time,
+    chat_time,
+    memory_errors,
+    picker_time,
+)
 
 
 def main() -> None:
-    rows = [measure() for measure in MEASUREMENTS]
+    rows: list[Row] = []
+    for measure in MEASUREMENTS:
+        measured = measure()
+        rows += measured if isinstance(measured, list) else [measured]
     here = hardware()
     where = f"{here.cpu.name}, {here.cpu.usable_cores} cores, Python {here.python}, {date.today()}"
     for language, path in READMES.items():

@@ -8,6 +8,7 @@ not divide into blocks. These are the rules of ``llama_tensor_get_type`` in llam
 Not covered: dynamic mixes of single publishers (Unsloth's UD-…), ``--tensor-type`` overrides.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,8 +67,17 @@ FUSED = {
 """The older rule for a tensor of q, k and v together, as in most published files of Phi-3, ChatGLM
 and Falcon; llama.cpp of 2026 treats it like ``attn_v``."""
 
+_VALUES, _DOWN = ("attn_v.", "attn_qkv."), ("ffn_down",)
+_VARYING = {
+    **dict.fromkeys(("Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_M"), _VALUES + _DOWN),
+    **dict.fromkeys(("Q4_0", "Q5_0", "Q2_K_S", "IQ3_M", "IQ4_NL", "IQ4_XS"), _DOWN),
+    **dict.fromkeys(("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"), _DOWN),
+    "IQ3_XS": ("ffn_",),
+}
+"""File type to the tensors whose type differs from layer to layer; all others are asked once."""
+
 _TINY = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"}
-_KEPT_AS_F32 = ("ffn_gate_inp", "ssm_conv1d", "altup", "laurel", "per_layer_model_proj")
+_KEPT_AS_F32 = re.compile("norm|ffn_gate_inp|ssm_conv1d|altup|laurel|per_layer_model_proj")
 
 
 def row_bytes(kind: str, columns: int) -> int:
@@ -134,42 +144,43 @@ def file_size(
     parts = Parts(len(architecture.layers))
     for tensor in list_tensors(architecture):
         rows, columns = tensor.size // tensor.shape[-1], tensor.shape[-1]
-        varies = recipe.varies(tensor)
-        size = 0
-        for i in tensor.layers or (None,):
-            if varies or not size:
-                size = rows * row_bytes(
-                    stored_type(recipe.choose(tensor, i or 0), columns), columns
-                )
-            parts.add(tensor.name, i, size)
+        groups = [(i,) for i in tensor.layers] if recipe.varies(tensor) else [tensor.layers]
+        for layers in groups:
+            kind = stored_type(recipe.choose(tensor, layers[0] if layers else 0), columns)
+            parts.add(tensor.name, layers, rows * row_bytes(kind, columns))
     return parts.total(metadata_bytes(architecture))
 
 
 class Parts:
     """Sizes of tensors, gathered into the parts of a file.
 
-    Usage: ``parts = Parts(32); parts.add("attn_v.weight", 0, size); parts.total(metadata=0)``
+    Usage: ``parts = Parts(32); parts.add("attn_v.weight", (0, 1), size); parts.total(metadata=0)``
     """
 
     def __init__(self, layers: int) -> None:
-        self.layers = [0] * layers
+        self.count = layers
+        self.alike: dict[tuple[int, ...], int] = {}  # layers that share a sum, so that it is one
         self.whole = dict.fromkeys(_WHOLE, 0)
         self.rest = self.routed = 0
 
-    def add(self, name: str, layer: int | None, size: int) -> None:
-        """Add one tensor of a layer, or of the whole model."""
-        if layer is not None and layer < len(self.layers):
-            self.layers[layer] += size
-            self.routed += size if "_exps" in name else 0
+    def add(self, name: str, layers: tuple[int, ...], size: int) -> None:
+        """Add one tensor of so many bytes in each of some layers, or of the whole model."""
+        if layers and layers[-1] < self.count:
+            self.alike[layers] = self.alike.get(layers, 0) + size
+            self.routed += size * len(layers) if "_exps" in name else 0
         elif name in self.whole:
             self.whole[name] += size
         else:
             self.rest += size
 
     def total(self, metadata: int) -> FileSize:
+        by_layer = [0] * self.count
+        for layers, size in self.alike.items():
+            for i in layers:
+                by_layer[i] += size
         embedding, output, lookup = self.whole.values()
         return FileSize(
-            tuple(self.layers), embedding, output, lookup, self.rest, metadata, self.routed
+            tuple(by_layer), embedding, output, lookup, self.rest, metadata, self.routed
         )
 
 
@@ -211,17 +222,13 @@ class _Recipe:
         self.is_70b = self.count == 80 and kv_heads < a.num_attention_heads
 
     def varies(self, tensor: Tensor) -> bool:
-        """Whether the type depends on the layer."""
-        return tensor.name.startswith(("attn_v.", "attn_qkv.", "ffn_down")) or (
-            self.quant == "IQ3_XS" and tensor.name.startswith("ffn_")
-        )
+        """Whether the type can depend on the layer."""
+        return tensor.name.startswith(_VARYING.get(self.quant, ()))
 
     def choose(self, tensor: Tensor, layer: int) -> str:
         """The type wanted, before the fallback for rows that do not divide."""
         name = tensor.name
-        if not tensor.is_matrix or "norm" in name or not name.endswith("weight"):
-            return "F32"
-        if any(part in name for part in _KEPT_AS_F32):
+        if not tensor.is_matrix or not name.endswith("weight") or _KEPT_AS_F32.search(name):
             return "F32"
         if self.default in ("F32", "F16", "BF16"):
             return self.default

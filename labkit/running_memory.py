@@ -80,7 +80,7 @@ def size_of_contents(contents: Contents, layers: int) -> FileSize:
     parts = Parts(layers)
     for name, tensor in contents.tensors.items():
         block = name.split(".")[1] if name.startswith("blk.") else ""
-        parts.add(name, int(block) if block.isdigit() else None, tensor.nbytes)
+        parts.add(name, (int(block),) if block.isdigit() else (), tensor.nbytes)
     return parts.total(contents.file_size - contents.tensor_bytes)
 
 

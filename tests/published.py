@@ -70,6 +70,16 @@ def gguf_rows() -> list[Row]:
     return rows
 
 
+def kv_cache_rows() -> list[Row]:
+    rows = []
+    for fact in facts()["kv_cache"]:
+        call = {"context": fact["context"], "kv_type": fact.get("kv_type", "f16")}
+        e = estimate(config_of(fact["model"]), **call)
+        what = f"{call['kv_type']} context {call['context']}"
+        rows.append(Row(fact["model"], what, fact["bytes"], e.kv_cache, fact["source"]))
+    return rows
+
+
 def transformers_rows() -> list[Row]:
     rows = []
     for fact in facts()["transformers"]:

@@ -1,12 +1,14 @@
 """GGUF sizes: against published files, and to the byte against llama.cpp's own quantizer."""
 
 import ctypes
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from published import errors, gguf_rows
 
+from labkit import gguf_types
 from labkit.architecture import Architecture, read_architecture
 from labkit.catalog import find
 from labkit.errors import LabError
@@ -145,3 +147,13 @@ def test_every_type_has_a_size_for_every_model_of_the_course():
         sizes = {quant: file_size(architecture, quant).total for quant in FILE_TYPES}
         assert sizes["F32"] > sizes["F16"] > sizes["Q8_0"] > sizes["Q4_K_M"] > sizes["Q2_K"] > 0
         assert all(sizes[quant] > 0 for quant in NEEDS_IMATRIX)
+
+
+def test_only_the_tensors_that_are_named_vary_from_layer_to_layer():
+    for model in (find("Llama-2-70B"), find("Mixtral-8x7B"), find("Phi-3-mini-4k")):
+        a = read_architecture(model.config)
+        for quant, today in product(FILE_TYPES, (False, True)):
+            recipe = gguf_types._Recipe(a, quant, True, today)
+            for tensor in list_tensors(a):
+                kinds = {recipe.choose(tensor, i) for i in tensor.layers or (0,)}
+                assert len(kinds) == 1 or recipe.varies(tensor), (quant, tensor.name)

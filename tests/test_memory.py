@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published import errors, transformers_rows
+from published import errors, kv_cache_rows, transformers_rows
 
 from labkit.catalog import find, models
 from labkit.errors import LabError
@@ -31,8 +31,9 @@ def test_published_peaks_of_transformers_within_three_percent_on_average():
     assert sum(found) / len(found) <= 0.03
 
 
-def test_the_cache_of_llama_2_7b_is_the_one_llama_cpp_prints():
+def test_caches_are_those_that_llama_cpp_prints():
     assert estimate("Llama-2-7B", context=2048).kv_cache == 1024 * MiB
+    assert max(errors(kv_cache_rows())) < 1e-5  # a log prints hundredths of a MiB
 
 
 @pytest.mark.parametrize(
