@@ -5,20 +5,19 @@ give another file, and the same give the same. A file appears under its name onl
 whole; two processes that make the same one at once do not disturb each other.
 """
 
+import ctypes
 import errno
-import hashlib
 import logging
 import math
 import os
-import platform
 import shutil
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import LabError
 from .extras import need
@@ -29,7 +28,8 @@ from .gguf_types import FILE_TYPES as MAIN_TYPE
 from .i18n import t
 from .machine import cache_folder
 from .progress import Callback, show_progress
-from .units import MiB, show_bytes
+from .storage import digest, replacing
+from .units import MiB
 
 FORMATS = (
     "F32", "F16", "Q8_0", "Q6_K", "Q5_1", "Q5_K_M", "Q5_K_S", "Q5_0", "Q4_1", "Q4_K_M", "Q4_K_S",
@@ -39,9 +39,6 @@ FORMATS = (
 
 CONVERTER_VERSION = 1
 """Part of every cached file's name; raise it when what is written changes."""
-
-_HASHED_WHOLE = 64 * MiB
-_DAY = 86_400
 
 
 def read_format(name: str) -> str:
@@ -91,7 +88,7 @@ def write_gguf(
     sizes = [
         math.prod(weight.shape) * kind.itemsize for weight, kind in zip(weights, kinds, strict=True)
     ]
-    with _replacing(out, sum(sizes)) as part:
+    with replacing(out, sum(sizes)) as part:
         writer = gguf.GGUFWriter(part, ARCHITECTURES[model_class(config)])
         try:
             writer.add_name(folder.name)
@@ -114,15 +111,22 @@ def write_gguf(
     return out
 
 
-def quantize_gguf(source: str | Path, out: str | Path, format: str) -> Path:
+Importances = Mapping[str, npt.NDArray[np.float32]]
+"""Name of a tensor in the GGUF file to how much each of its columns matters, (columns,)."""
+
+
+def quantize_gguf(
+    source: str | Path, out: str | Path, format: str, importances: Importances | None = None
+) -> Path:
     """Quantize a GGUF file by llama.cpp's own quantizer.
 
     Usage: ``quantize_gguf("qwen-F16.gguf", "qwen-Q4_K_M.gguf", "Q4_K_M")``
 
     source: in F32, F16 or BF16; quantizing twice would add up the losses. Rows that do not divide
     by 256 fall back to larger types in the K formats, as llama.cpp prints and
-    :func:`~labkit.gguf_inspection.inspect_gguf` shows. Raises LabError for an unknown format, a
-    damaged or quantized source, and when the file cannot be written.
+    :func:`~labkit.gguf_inspection.inspect_gguf` shows. importances: an importance matrix; tensors
+    that it lacks are quantized as without one (:mod:`~labkit.importances`). Raises LabError for an
+    unknown format, a damaged or quantized source, and when the file cannot be written.
     """
     out, format, contents = Path(out), read_format(format), inspect_gguf(source)
     if contents.format not in ("F32", "F16", "BF16"):
@@ -136,8 +140,10 @@ def quantize_gguf(source: str | Path, out: str | Path, format: str) -> Path:
     llama_cpp = need("llama_cpp")
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = FILE_TYPES[format]
+    if importances:
+        parameters.imatrix = _entries(llama_cpp, importances)
     size = quantized_size(contents, format)
-    with _replacing(out, size) as part, _quiet():
+    with replacing(out, size) as part, _quiet():
         status = llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(part), parameters)
         if status != 0:
             if shutil.disk_usage(part.parent).free < MiB:
@@ -150,6 +156,17 @@ def quantize_gguf(source: str | Path, out: str | Path, format: str) -> Path:
                 t("Check that llama.cpp can load it.", "请先确认 llama.cpp 能加载这个文件。"),
             )
     return out
+
+
+def _entries(llama_cpp: Any, importances: Importances) -> Any:
+    """llama.cpp's own list of tensors, which an entry without a name ends."""
+    kind = llama_cpp.llama_model_imatrix_data
+    entries = (kind * (len(importances) + 1))()
+    for entry, (name, values) in zip(entries, importances.items(), strict=False):
+        data = np.ascontiguousarray(values, np.float32)
+        entry.name, entry.size = name.encode(), data.size
+        entry.data = (ctypes.c_float * data.size).from_buffer_copy(data)
+    return entries
 
 
 def quantized_size(source: Contents, format: str) -> int:
@@ -195,89 +212,9 @@ def _source_files(folder: Path) -> list[Path]:
 
 
 def _cache_path(source: Path, files: list[Path], format: str) -> Path:
-    """Where the file is kept: named by the model for people, by a hash for certainty.
-
-    Small files are hashed whole. Of larger ones, which would take minutes, name, size, time of
-    change and the first megabyte (the header of safetensors and GGUF) count.
-    """
-    digest = hashlib.sha256(str(CONVERTER_VERSION).encode())
-    for path in files:
-        status = path.stat()
-        digest.update(f"\0{path.name}\0{status.st_size}\0".encode())
-        with path.open("rb") as file:
-            if status.st_size <= _HASHED_WHOLE:
-                digest.update(file.read())
-            else:
-                digest.update(f"{status.st_mtime_ns}\0".encode() + file.read(MiB))
+    """Where the file is kept: named by the model for people, by a hash for certainty."""
     stem = source.stem if source.suffix == ".gguf" else source.resolve().name
-    return cache_folder() / "gguf" / f"{stem}-{digest.hexdigest()[:12]}-{format}.gguf"
-
-
-# --- whole or not at all ----------------------------------------------------------------------
-
-
-@contextmanager
-def _replacing(path: Path, size: int) -> Iterator[Path]:
-    """A file to write beside path, which takes its place when all went well.
-
-    size: bytes it will need. Raises LabError when there is no room or no permission.
-    """
-    folder = path.parent
-    part = folder / f".{path.name}.{platform.node()}.{os.getpid()}.{threading.get_ident()}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
-        free = shutil.disk_usage(folder).free
-        if free < size:
-            raise _no_room(path, size, free)
-        try:
-            part.touch()  # says why where it may not be written; llama.cpp would only fail
-            yield part
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        # numpy says how much it could write, but not why; EFBIG: more than a FAT disk can hold.
-        if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise _no_room(path, size, shutil.disk_usage(folder).free) from error
-        raise LabError(
-            t(
-                f"'{error.filename or path}' cannot be written: {error.strerror}.",
-                f"无法写入 '{error.filename or path}'：{error.strerror}。",
-            ),
-            t(
-                "Choose a folder that you may write to; LABKIT_CACHE moves the cache.",
-                "请换一个可写的目录；缓存位置可用环境变量 LABKIT_CACHE 更改。",
-            ),
-        ) from error
-
-
-def _no_room(path: Path, size: int, free: int) -> LabError:
-    return LabError(
-        t(
-            f"There is no room for '{path}': it needs {show_bytes(size)}, "
-            f"and {show_bytes(free)} are free.",
-            f"磁盘空间不足，无法写入 '{path}'：需要 {show_bytes(size)}，只剩 {show_bytes(free)}。",
-        ),
-        t(
-            "Free some space, or set LABKIT_CACHE to a folder on another disk.",
-            "请清理磁盘，或把环境变量 LABKIT_CACHE 设为另一块磁盘上的目录。",
-        ),
-    )
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what runs that were killed left behind; those of other machines after a day."""
-    import psutil  # here: a file that is in the cache is found without it
-
-    for part in folder.glob(".*.part"):
-        _, host, pid, _ = part.name.removesuffix(".part").rsplit(".", 3)
-        try:
-            old = time.time() - part.stat().st_mtime > _DAY
-            if old or (host == platform.node() and not psutil.pid_exists(int(pid))):
-                part.unlink()
-        except FileNotFoundError:
-            continue  # another process was faster
+    return cache_folder() / "gguf" / f"{stem}-{digest(str(CONVERTER_VERSION), files)}-{format}.gguf"
 
 
 @contextmanager

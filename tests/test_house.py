@@ -20,9 +20,10 @@ FLOORS = (
     "configuration traits architecture tensors gguf_types gguf_inspection gguf_config"
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
     " costs needs budget ranking fitting reasons shortfall picker rules_of_thumb",
-    "progress pocket hub gguf_tokenizer gguf_conversion gguf_files engines",
+    "progress storage pocket hub gguf_tokenizer gguf_conversion gguf_files engines",
     "chat_templates tool_calls conversation scoring block_formats bitsandbytes_formats gptq"
-    " quantization evaluation finetuning server exports routing cluster pocket.recipe",
+    " calibration importances checkpoints quantization measurement evaluation recommendation"
+    " finetuning server exports routing cluster pocket.recipe",
     "learner course plots terminal widgets",
     "__init__ console choosing cli",
 )

@@ -1,0 +1,115 @@
+"""What is made once and kept: named by what it was made from, and there whole or not at all."""
+
+import errno
+import hashlib
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import LabError
+from .i18n import t
+from .units import MiB, show_bytes
+
+_HASHED_WHOLE = 64 * MiB
+_DAY = 86_400
+
+
+def digest(made_by: str, files: Iterable[Path] = ()) -> str:
+    """Twelve hexadecimal digits that stand for a version of what makes something, and for files.
+
+    Usage: ``digest("converter 1", [folder / "config.json"])``
+
+    Small files are hashed whole. Of larger ones, which would take minutes, name, size, time of
+    change and the first megabyte (the header of safetensors and GGUF) count.
+    """
+    found = hashlib.sha256(made_by.encode())
+    for path in files:
+        status = path.stat()
+        found.update(f"\0{path.name}\0{status.st_size}\0".encode())
+        with path.open("rb") as file:
+            if status.st_size <= _HASHED_WHOLE:
+                found.update(file.read())
+            else:
+                found.update(f"{status.st_mtime_ns}\0".encode() + file.read(MiB))
+    return found.hexdigest()[:12]
+
+
+@contextmanager
+def replacing(path: Path, size: int, *, folder: bool = False) -> Iterator[Path]:
+    """A file, or a folder, to write beside path, which takes its place when all went well.
+
+    Usage: ``with replacing(path, size) as part: part.write_bytes(data)``
+
+    size: bytes it will need. A folder that another process finished first is kept as it is.
+    Raises LabError when there is no room or no permission.
+    """
+    parent = path.parent
+    part = parent / f".{path.name}.{platform.node()}.{os.getpid()}.{threading.get_ident()}.part"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(parent)
+        free = shutil.disk_usage(parent).free
+        if free < size:
+            raise _no_room(path, size, free)
+        try:
+            # Says why where it may not be written; llama.cpp would only fail.
+            part.mkdir() if folder else part.touch()
+            yield part
+            if not (folder and path.exists()):
+                os.replace(part, path)
+        finally:
+            _remove(part)
+    except OSError as error:
+        # numpy says how much it could write, but not why; EFBIG: more than a FAT disk can hold.
+        if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _no_room(path, size, shutil.disk_usage(parent).free) from error
+        raise LabError(
+            t(
+                f"'{error.filename or path}' cannot be written: {error.strerror}.",
+                f"无法写入 '{error.filename or path}'：{error.strerror}。",
+            ),
+            t(
+                "Choose a folder that you may write to; LABKIT_CACHE moves the cache.",
+                "请换一个可写的目录；缓存位置可用环境变量 LABKIT_CACHE 更改。",
+            ),
+        ) from error
+
+
+def _no_room(path: Path, size: int, free: int) -> LabError:
+    return LabError(
+        t(
+            f"There is no room for '{path}': it needs {show_bytes(size)}, "
+            f"and {show_bytes(free)} are free.",
+            f"磁盘空间不足，无法写入 '{path}'：需要 {show_bytes(size)}，只剩 {show_bytes(free)}。",
+        ),
+        t(
+            "Free some space, or set LABKIT_CACHE to a folder on another disk.",
+            "请清理磁盘，或把环境变量 LABKIT_CACHE 设为另一块磁盘上的目录。",
+        ),
+    )
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove what runs that were killed left behind; those of other machines after a day."""
+    import psutil  # here: a file that is in the cache is found without it
+
+    for part in parent.glob(".*.part"):
+        _, host, pid, _ = part.name.removesuffix(".part").rsplit(".", 3)
+        try:
+            old = time.time() - part.stat().st_mtime > _DAY
+        except FileNotFoundError:
+            continue  # another process was faster
+        if old or (host == platform.node() and not psutil.pid_exists(int(pid))):
+            _remove(part)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
