@@ -21,9 +21,9 @@ FLOORS = (
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
     " costs needs budget ranking fitting reasons shortfall picker rules_of_thumb",
     "progress storage pocket hub gguf_tokenizer gguf_conversion gguf_files engines",
-    "chat_templates tool_calls conversation scoring block_formats bitsandbytes_formats gptq"
-    " calibration importances checkpoints quantization measurement evaluation recommendation"
-    " finetuning server exports routing cluster pocket.recipe",
+    "chat_templates tool_calls conversation scoring experts haystack block_formats"
+    " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
+    " evaluation recommendation finetuning server exports routing cluster pocket.recipe",
     "learner course plots terminal widgets",
     "__init__ console choosing cli",
 )
