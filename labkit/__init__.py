@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .machine import hardware as hardware
     from .memory import estimate as estimate
     from .picker import pick as pick
+    from .portraits import heirs as heirs
+    from .portraits import published_scores as published_scores
+    from .portraits import run_lines as run_lines
     from .quantization import quantize as quantize
 
     __version__: str
@@ -26,9 +29,12 @@ _MODULES = {
     "chat": "conversation",
     "estimate": "memory",
     "hardware": "machine",
+    "heirs": "portraits",
     "load": "engines",
     "pick": "picker",
+    "published_scores": "portraits",
     "quantize": "quantization",
+    "run_lines": "portraits",
     "use_language": "i18n",
 }
 """Public name to the module that holds it."""

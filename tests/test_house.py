@@ -19,7 +19,8 @@ FLOORS = (
     "catalog host gpus machine diagnosis",
     "configuration traits architecture tensors gguf_types gguf_inspection gguf_config"
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
-    " costs needs budget ranking fitting reasons shortfall picker rules_of_thumb",
+    " costs needs scoreboard budget ranking fitting reasons shortfall picker rules_of_thumb"
+    " portraits",
     "progress storage pocket hub gguf_tokenizer gguf_conversion gguf_files engines",
     "chat_templates tool_calls conversation scoring experts haystack block_formats"
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
