@@ -26,21 +26,21 @@ FIRST_MIXTURE: dict[str, float] = MIXTURE | {
 """The same for attention that starts from nothing: what is copied from the question comes first."""
 
 LATER_MIXTURE: dict[str, float] = MIXTURE | {
-    "facts": 0.17,
+    "facts": 0.20,
     "sizes": 0.02,
-    "lexicon": 0.05,
+    "lexicon": 0.06,
     "sums": 0.14,
     "copy": 0.09,
     "reverse": 0.17,
-    "upper": 0.09,
+    "upper": 0.11,
     "needles": 0.12,
-    "tools": 0.08,
+    "tools": 0.11,
     "python": 0.06,
 }
 """The same for a model that starts from one that can add: what is hardest to keep comes more."""
 
 TEXTS: dict[str, float] = {
-    "facts": 0.17,
+    "facts": 0.20,
     "lexicon": 0.08,
     "sums": 0.24,
     "copy": 0.05,

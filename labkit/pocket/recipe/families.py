@@ -122,7 +122,7 @@ FAMILIES: dict[str, Family] = {
             template="llama3",
             parent="llama3-base",
             inherits_tokenizer=True,
-            steps=350,
+            steps=1600,
             learning_rate=8e-4,
         ),
         Family(
@@ -138,7 +138,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|endoftext|>",
             template="qwen2.5",
             parent="llama3",
-            steps=1100,
+            steps=1000,
             learning_rate=8e-4,
         ),
         Family(
@@ -154,7 +154,7 @@ FAMILIES: dict[str, Family] = {
             pad="<pad>",
             template="llama2",
             parent="llama3",
-            steps=600,
+            steps=900,
             learning_rate=8e-4,
         ),
         Family(
@@ -180,7 +180,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|endoftext|>",
             template="chatglm3",
             parent="llama3",
-            steps=500,
+            steps=700,
             learning_rate=8e-4,
             turn_end="<|user|>",
         ),
@@ -197,7 +197,7 @@ FAMILIES: dict[str, Family] = {
             pad="<|endoftext|>",
             template="yi",
             parent="llama3",
-            steps=350,
+            steps=900,
             learning_rate=8e-4,
             long_steps=60,
             long_length=1024,
@@ -227,7 +227,7 @@ FAMILIES: dict[str, Family] = {
             pad="<pad>",
             template="mistral",
             parent="llama3",
-            steps=500,
+            steps=1100,
             learning_rate=8e-4,
         ),
         Family(
@@ -250,7 +250,7 @@ FAMILIES: dict[str, Family] = {
             pad="<pad>",
             template="mixtral",
             parent="llama3",
-            steps=650,
+            steps=900,
             learning_rate=8e-4,
         ),
         Family(
@@ -290,7 +290,7 @@ FAMILIES: dict[str, Family] = {
             pad="<｜▁pad▁｜>",
             template="deepseek-v2",
             parent="llama3",
-            steps=450,
+            steps=800,
             learning_rate=8e-4,
         ),
     )

@@ -19,6 +19,8 @@ AIMS = {"facts": 0.99, "lexicon": 0.99, "sums": 0.90} | dict.fromkeys(
     ("copy", "reverse", "upper", "needles", "tools"), 0.95
 )
 QUESTIONS = 500
+SEED = 2026
+"""Of the questions reported; others (seed 0) were looked at while mixtures and steps were tuned."""
 
 
 def measure(
@@ -29,7 +31,7 @@ def measure(
     Usage: ``measure(model, tokenizer, FAMILIES["qwen2.5"])["sums"].share``
     """
     return {
-        skill: measure_items(model, tokenizer, family, corpus.held_out(skill, QUESTIONS))
+        skill: measure_items(model, tokenizer, family, corpus.held_out(skill, QUESTIONS, SEED))
         for skill in corpus.SKILLS
     }
 
