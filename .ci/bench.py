@@ -85,10 +85,10 @@ def memory_errors() -> list[Row]:
 
     def row(en: str, zh: str, error: dict[str, float]) -> Row:
         result = "{mean_percent:.3g} %; {worst_percent:.3g} %".format_map(error)
-        count = error["rows"]
+        counts = error["rows"], error["not_judged"]
         return Row(
-            f"{en}: mean and worst error, {count} published figures",
-            f"{zh}：平均与最大误差，{count} 个公开数据",
+            "{}: mean and worst error on {} published figures ({} not judged)".format(en, *counts),
+            "{}：{} 个公开数据上的平均与最大误差（另有 {} 个不计）".format(zh, *counts),
             result,
             "`python tests/bench_memory.py`",
         )
@@ -99,10 +99,15 @@ def memory_errors() -> list[Row]:
         "Transformers, running": "Transformers 推理的显存",
         "Training": "训练的显存",
     }
-    other = {"the bits in the name": "按名称里的位数计算"}
+    other = {
+        "the bits in the name": "按名称里的位数计算",
+        "NyxKrage's calculator": "NyxKrage 的计算器",
+    }
     rows = [row(en, zh, found["errors"][en]) for en, zh in words.items()]
     for name, error in found["others"].items():
-        en, zh = f"GGUF sizes by {name}", f"GGUF 文件大小（{other.get(name, name)}）"
+        mean = error["on_67_files_percent"]
+        en = f"GGUF sizes by {name} (on 67 other files {mean:g} %)"
+        zh = f"{other.get(name, name)}算出的 GGUF 文件大小（在另 67 个文件上为 {mean:g} %）"
         rows.append(row(en, zh, error))
     return rows
 

@@ -78,11 +78,11 @@ class Model(Row):
     """One model.
 
     parameters, active_parameters: exact counts of the text model, each tensor once; active are
-    those one token passes through, embeddings and output included. context: tokens. config: the
-    architecture in the words of its own config.json on Hugging Face. release_date: ISO.
-    chat: id of the chat model made from it; None where ``huggingface`` is what is published.
-    thinking: whether it reasons before it answers, always or on demand; None: no, or not known.
-    superseded_by: today's model in its place; None where the line ends or this is the newest.
+    those one token passes through, embeddings and output included. context: tokens, of the chat
+    model; native_context: beyond it YaRN must be switched on. config: in the words of its own
+    config.json. chat: id of the chat model made from it; None where ``huggingface`` is that itself,
+    or where base_only: it continues texts. thinking: whether it reasons before it answers, always
+    or on demand; None: no, or not known. superseded_by: today's model in its place, if any.
     """
 
     name: str
@@ -104,6 +104,8 @@ class Model(Row):
     base: str | None = None
     superseded_by: str | None = None
     vision: bool = False
+    native_context: int | None = None
+    base_only: bool = False
     thinking: Literal["always", "hybrid"] | None = None
     native_dtype: Literal["bf16", "fp8", "mxfp4"] = "bf16"
     chat: str | None = None
@@ -309,9 +311,8 @@ def _by_name() -> Mapping[str, Model]:
 def find(name: str) -> Model:
     """The model of that name; upper and lower case do not matter.
 
-    Usage: ``find("qwen2.5-7b")``, ``find("Qwen/Qwen2.5-7B-Instruct")``. Any name of it will do:
-    in the catalogue, on Hugging Face (the chat model's too), on ModelScope, of its GGUF files.
-    Raises LabError with the nearest names for any other.
+    Usage: ``find("qwen2.5-7b")``, ``find("Qwen/Qwen2.5-7B-Instruct")``. Its names on Hugging Face
+    (base, chat and GGUF) and ModelScope will do. Raises LabError with the nearest for any other.
     """
     if name.lower() in _by_name():
         return _by_name()[name.lower()]
@@ -341,9 +342,8 @@ def terms(model: Model) -> tuple[License, ...]:
 
     Usage: ``all(row.commercial != "no" for row in terms(find("Qwen2.5-3B")))``
     """
-    bases = [m for m in models() if m.name == model.base]
-    keys = dict.fromkeys([model.license, *(m.license for m in bases)])
-    return tuple(licenses()[key] for key in keys)
+    bases = (m.license for m in models() if m.name == model.base)
+    return tuple(licenses()[key] for key in dict.fromkeys([model.license, *bases]))
 
 
 def not_legal_advice() -> str:

@@ -197,7 +197,7 @@ def _print_picks(picks: "Picks") -> None:
     say(str(picks.machine))
     if facts:
         Console().print(make_table(table.header[:7], facts))
-    for option in picks.options[:SHOWN]:
+    for option in picks.shown[:SHOWN]:
         say(f"\n{option.model} {option.quant}  ({option.huggingface})")
         say(*(f"  + {reason}" for reason in option.reasons_for))
         say(*(f"  - {reason}" for reason in option.reasons_against))

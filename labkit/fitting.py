@@ -3,12 +3,11 @@
 from dataclasses import replace
 from functools import lru_cache
 
-from .architecture import read_architecture
 from .budget import Budget
 from .catalog import Model, find
 from .gguf_types import file_size
 from .memory import estimate_run
-from .model_source import Source
+from .model_source import Source, source_of
 from .needs import perplexity_rise
 from .running_memory import Estimate
 
@@ -39,8 +38,7 @@ def quants(model: Model) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _source(name: str) -> Source:
-    model = find(name)  # not find_source: a file of that name must not come in between
-    return Source(name, read_architecture(model.config), context=model.context)
+    return source_of(find(name))  # not find_source: a file of that name must not come in between
 
 
 def size(

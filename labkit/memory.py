@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, overload
 
-from .architecture import Architecture
 from .errors import LabError
 from .gguf_types import FILE_TYPES
 from .i18n import t
@@ -107,7 +106,7 @@ def estimate_run(
     memory = _memory(vram)
     if n_gpu_layers is not None:
         n_gpu_layers = _whole("n_gpu_layers", n_gpu_layers, 0, 10**6)
-    warnings = _warnings(a, context, limit, quant)
+    warnings = _warnings(source, context, limit, quant)
     layers = len(a.layers) + 1
     if engine == "transformers":
         _only_llama_cpp(kv_type, n_gpu_layers)
@@ -230,8 +229,9 @@ def _only_llama_cpp(kv_type: str, n_gpu_layers: int | None) -> None:
         )
 
 
-def _warnings(a: Architecture, context: int, limit: int, quant: str) -> tuple[str, ...]:
+def _warnings(source: Source, context: int, limit: int, quant: str) -> tuple[str, ...]:
     warnings = []
+    native = source.native_context
     if limit and context > limit:
         warnings.append(
             t(
@@ -239,7 +239,14 @@ def _warnings(a: Architecture, context: int, limit: int, quant: str) -> tuple[st
                 f"上下文 {context} 超过了模型的最大值 {limit}。",
             )
         )
-    if a.traits.fused_qkv and quant in FILE_TYPES:
+    elif native and context > native:
+        warnings.append(
+            t(
+                f"Beyond {native} tokens this model needs YaRN (llama.cpp: --rope-scaling yarn).",
+                f"超过 {native} 个词元时，该模型需要开启 YaRN（llama.cpp：--rope-scaling yarn）。",
+            )
+        )
+    if source.architecture.traits.fused_qkv and quant in FILE_TYPES:
         warnings.append(
             t(
                 "Counted as in most published files; one made by llama.cpp of 2026 differs by up "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .architecture import Architecture, read_architecture
-from .catalog import find
+from .catalog import Model, find
 from .errors import LabError
 from .gguf_config import config_of
 from .gguf_inspection import Contents, inspect_gguf
@@ -22,13 +22,24 @@ class Source:
     """A model whose architecture is known.
 
     contents: of the GGUF file, where one was named. context: what its maker says it is good for,
-    where that differs from ``max_position_embeddings``; 0 where nothing is said.
+    where that differs from ``max_position_embeddings``; 0 where nothing is said. native_context:
+    beyond it YaRN must be switched on; 0 where nothing is known of that.
     """
 
     name: str
     architecture: Architecture
     contents: Contents | None = None
     context: int = 0
+    native_context: int = 0
+
+
+def source_of(model: Model) -> Source:
+    """A model of the catalogue, whose architecture is read.
+
+    Usage: ``source_of(find("Qwen2.5-7B")).native_context  # 32768``
+    """
+    a = read_architecture(model.config)
+    return Source(model.name, a, context=model.context, native_context=model.native_context or 0)
 
 
 def find_source(model: str | Path | Mapping[str, Any]) -> Source:
@@ -66,8 +77,7 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
 
 @lru_cache(maxsize=1024)
 def _from_catalogue(name: str) -> Source:
-    entry = find(name)
-    return Source(entry.name, read_architecture(entry.config), context=entry.context)
+    return source_of(find(name))
 
 
 def _from_path(path: Path) -> Source:

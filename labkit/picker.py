@@ -20,7 +20,7 @@ from .errors import LabError
 from .fitting import place, sizes, smallest
 from .i18n import t
 from .machine import hardware
-from .needs import Need, criteria, find_need
+from .needs import Need, criteria, find_need, rules
 from .ranking import byte_points, file_points, lesson_of, licence, licences, points_of, replaced_by
 from .reasons import reasons_against, reasons_for
 from .running_memory import Estimate
@@ -93,6 +93,12 @@ class Picks:
     options: tuple[Option, ...]
     nothing_fits: str | None
 
+    @property
+    def shown(self) -> tuple[Option, ...]:
+        """The options without those that lie too far below the first: the rule ``floor``."""
+        least = max((o.points for o in self.options), default=0) - rules()["floor"]
+        return tuple(o for o in self.options if o.points >= least or not o.fits)
+
     def table(self, limit: int = 10) -> Table:
         """The first options as rows of words."""
         header = (
@@ -108,17 +114,23 @@ class Picks:
                 o.speed, show_bytes(o.download), o.license,
                 "\n".join(o.reasons_for[:4]), "\n".join(o.reasons_against[:3]),
             )
-            for o in self.options[:limit]
+            for o in self.shown[:limit]
         ]  # fmt: skip
         return Table(header, rows, "\n".join(self.notes()))
 
     def notes(self) -> list[str]:
         """What must be said below the options."""
-        return [*self.machine.notes, *filter(None, [self.nothing_fits]), not_legal_advice()]
+        hidden, floor = len(self.options) - len(self.shown), rules()["floor"]
+        rest = t(
+            f"{hidden} more fit, but lie over {floor} points below the first: see options.",
+            f"另有 {hidden} 个也放得下，但比第一名低 {floor} 分以上，见 options。",
+        )
+        said = (rest if hidden else None, self.nothing_fits)
+        return [*self.machine.notes, *filter(None, said), not_legal_advice()]
 
     def __str__(self) -> str:
         lines = [f"{self.machine}"]
-        for number, o in enumerate(self.options[:10], 1):
+        for number, o in enumerate(self.shown[:10], 1):
             facts = (o.model, o.quant, show_bytes(o.total), f"{o.speed} t/s", o.license)
             lines.append(f"{number}. {' · '.join(facts)}")
             lines += [f"   + {reason}" for reason in o.reasons_for[:4]]
@@ -280,7 +292,12 @@ def command(model: Model, placed: Estimate) -> str:
     """What to type: llama.cpp's server on the GGUF, or the command that makes the GGUF."""
     if not model.gguf:
         return f"labkit quantize {model.chat or model.huggingface} --to {placed.quant}"
-    return (
+    line = (
         f"llama-server -hf {model.gguf[0]}:{placed.quant} "
         f"-c {placed.context} -ngl {placed.n_gpu_layers or 0}"
     )
+    native = model.native_context or placed.context
+    if placed.context > native:
+        scale = model.context // native
+        line += f" --rope-scaling yarn --rope-scale {scale} --yarn-orig-ctx {native}"
+    return line

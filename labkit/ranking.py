@@ -30,9 +30,13 @@ class Standing:
 def effective_size(model: Model) -> float:
     """√(all × active) parameters, in billions: a rule of thumb for mixtures of experts.
 
-    Usage: ``effective_size(find("Mixtral-8x7B"))  # 24.5``
+    Usage: ``effective_size(find("Mixtral-8x7B"))  # 24.5``. Gemma's tables of embeddings for every
+    layer, of which a token reads one row each, are left out, as its maker does ("E4B").
     """
-    return sqrt(model.parameters * model.active_parameters) / 1e9
+    c = model.config
+    rows = c.get("vocab_size_per_layer_input", 0) * c.get("hidden_size_per_layer_input", 0)
+    lookup = rows * model.num_hidden_layers
+    return sqrt((model.parameters - lookup) * (model.active_parameters - lookup)) / 1e9
 
 
 def replaced_by(model: Model) -> Model | None:
@@ -101,8 +105,15 @@ def _year(iso: str) -> float:
 
 
 @cache
-def _countries() -> Mapping[str, str]:
-    return {family.key: family.country for family in families()}
+def country(name: str) -> str:
+    """Where the reading of a model was done: of the maker of what it was made from.
+
+    Usage: ``country("DeepSeek-R1-Distill-Llama-70B")  # "US"``
+    """
+    model = find(name)
+    while base := next((m for m in models() if m.name == model.base), None):
+        model = base
+    return next(family.country for family in families() if family.key == model.family)
 
 
 @cache
@@ -137,9 +148,11 @@ def _amounts(name: str, need: str, context: int) -> Mapping[str, float]:
         "specialty": specialty == need,
         "other_specialty": specialty not in ("general", need),
         "chinese": "zh" in model.languages,
-        "chinese_maker": _countries()[model.family] == "CN",
+        "chinese_maker": country(name) == "CN",
         "context": log2(max(1, min(model.context, rules()["longest"]) / context)),
-        "thinks": model.thinking == "always",
+        "thinks": model.thinking is not None,
+        "always_thinks": model.thinking == "always",
+        "base_only": model.base_only,
         "tools": has_tools(model),
         "conditions": allowed == "conditions",
         "not_commercial": allowed == "no",

@@ -1,8 +1,8 @@
 """Why a model is on the list, and what speaks against it: sentences, from facts and points."""
 
-from .catalog import License, Model
+from .catalog import License, Model, find
 from .i18n import t
-from .needs import Need, perplexity_rise
+from .needs import Need, find_need, perplexity_rise, rules
 from .ranking import Standing, has_tools, lesson_of, licence, licences, standings
 from .running_memory import Estimate
 from .units import show_bytes
@@ -35,7 +35,7 @@ def reasons_for(model: Model, need: Need, placed: Estimate) -> tuple[str, ...]:
     if need.key in ("tools", "code") and has_tools(model):
         reasons.append(t("engines read its tool calls", "推理引擎能解析它的工具调用"))
     if need.key in ("math", "code") and model.thinking:
-        reasons.append(t("reasons before it answers", "回答前会先推理"))
+        reasons.append(t("can reason before it answers", "能先推理再回答"))
     if need.key == "long-context" or model.context >= 2**17:
         reasons.append(
             t(f"reads up to {model.context:,} tokens", f"最多可读 {model.context:,} 个词元")
@@ -63,7 +63,20 @@ def reasons_against(
         )
     reasons += [_score(s) for s in published if s.above is not None and s.above < 0][:2]
     if model.specialty not in ("general", need.key):
-        reasons.append(t(f"made for {model.specialty}", f"专为 {model.specialty} 训练"))
+        other = find_need(model.specialty).name
+        reasons.append(t(f"made for {other}", f"专为{other}训练"))
+    if model.base_only:
+        reasons.append(
+            t(
+                "no chat model of it was published: it continues texts",
+                "没有发布对话版，只会续写",
+            )
+        )
+    if model.native_context and placed.context > model.native_context:
+        native = model.native_context
+        reasons.append(
+            t(f"needs YaRN beyond {native:,} tokens", f"超过 {native:,} 个词元需要开启 YaRN")
+        )
     rise = perplexity_rise().get(placed.quant, 0)
     if rise >= COARSE:
         reasons.append(
@@ -86,8 +99,12 @@ def reasons_against(
     if model.thinking == "always" and need.key not in ("math", "code"):
         reasons.append(t("always reasons first: answers take long", "总要先推理，出答案慢"))
     if model.superseded_by:
-        heir = model.superseded_by
-        reasons.append(t(f"superseded by {heir}, which is larger", f"已有后继 {heir}，但规模更大"))
+        heir = find(model.superseded_by)
+        larger = heir.parameters > rules()["heir_size"] * model.parameters
+        reasons.append(
+            t(f"superseded by {heir.name}", f"已有后继 {heir.name}")
+            + (t(", which is larger", "，但规模更大") if larger else "")
+        )
     for language in need.languages:
         if language not in model.languages:
             reasons.append(

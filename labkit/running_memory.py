@@ -14,6 +14,7 @@ from itertools import accumulate
 from .architecture import Architecture
 from .gguf_inspection import Contents
 from .gguf_types import FileSize, Parts, file_size
+from .i18n import t
 from .kv_cache import UBATCH, kv_cache_bytes, layer_cache_bytes, pad
 from .units import MiB, show_bytes
 from .weight_formats import FLOATS, largest_matrix, loaded_weights
@@ -56,9 +57,11 @@ class Estimate:
     def __str__(self) -> str:
         parts = (self.weights, self.kv_cache, self.runtime, self.total)
         weights, kv_cache, runtime, total = map(show_bytes, parts)
-        return (
+        return t(
             f"{self.model} {self.quant} ({self.engine}), context {self.context}: "
-            f"weights {weights} + KV cache {kv_cache} + runtime {runtime} = {total}"
+            f"weights {weights} + KV cache {kv_cache} + runtime {runtime} = {total}",
+            f"{self.model} {self.quant}（{self.engine}），上下文 {self.context}："
+            f"权重 {weights} + KV 缓存 {kv_cache} + 运行缓冲 {runtime} = {total}",
         )
 
 

@@ -7,7 +7,7 @@ from .catalog import Model, models
 from .errors import LabError
 from .fitting import place, quants, size, smallest
 from .i18n import t
-from .ranking import effective_size
+from .ranking import effective_size, replaced_by
 from .running_memory import Estimate
 from .units import show_bytes
 
@@ -28,23 +28,30 @@ def explain_shortfall(least: Sequence[tuple[Model, Estimate]], machine: Budget) 
             "目录中没有同时满足该上下文、语言和许可证的模型，请放宽其中一项。",
         )
     model, e = least[0]
-    what = t(
-        f"Nothing fits: the smallest, {model.name} in {e.quant} with a context of {e.context:,}, "
-        f"takes {show_bytes(e.total)}, and {show_bytes(machine.total)} can be used: "
-        f"{show_bytes(e.total - machine.total)} are missing.",
-        f"没有放得下的模型：最小的 {model.name}（{e.quant}，上下文 {e.context:,}）"
-        f"需要 {show_bytes(e.total)}，可用 {show_bytes(machine.total)}，"
-        f"还差 {show_bytes(e.total - machine.total)}。",
+    missing = e.total - machine.total
+    short = t(f"{show_bytes(missing)} are missing.", f"还差 {show_bytes(missing)}。")
+    parted = t(
+        "it does not divide between GPU and RAM, or between the GPUs.",
+        "但显存与内存之间（或几块显卡之间）分不开。",
     )
+    what = t(
+        f"Nothing fits. With a context of {e.context:,} the smallest, {model.name} in {e.quant}, "
+        f"takes {show_bytes(e.total)}, and {show_bytes(machine.total)} can be used: ",
+        f"都放不下。上下文 {e.context:,} 时，最小的 {model.name}（{e.quant}）"
+        f"也要 {show_bytes(e.total)}，可用的有 {show_bytes(machine.total)}，",
+    ) + (short if missing > 0 else parted)
     ways = list(_ways([m for m, _ in least], e, machine))
     if not ways:
         tiny = min((smallest(m, SHORTEST) for m in models()), key=lambda x: x.total)
-        least_of_all = f"{tiny.model} {tiny.quant}"
+        takes = show_bytes(tiny.total)
         return what + t(
-            f" Even the smallest of the catalogue, {least_of_all}, takes {show_bytes(tiny.total)}.",
-            f"目录中最小的 {least_of_all} 也要 {show_bytes(tiny.total)}。",
+            f" Even the smallest of the catalogue, {tiny.model} in {tiny.quant}, takes {takes} "
+            f"with a context of {SHORTEST}.",
+            f"就算是目录中最小的 {tiny.model}（{tiny.quant}），上下文只开 {SHORTEST}，"
+            f"也要 {takes}。",
         )
-    return what + t(" What would fit: ", "可行的办法：") + t("; ", "；").join(ways) + t(".", "。")
+    listed = t("; or ", "；或者").join(ways)
+    return what + t(f" What would fit: {listed}.", f"可行的办法：{listed}。")
 
 
 def _ways(chosen: list[Model], e: Estimate, machine: Budget) -> Iterator[str]:
@@ -53,7 +60,7 @@ def _ways(chosen: list[Model], e: Estimate, machine: Budget) -> Iterator[str]:
         if found := _first_fit(chosen, context, machine):
             yield t(
                 f"a context of {context:,} ({found.model} in {found.quant})",
-                f"把上下文减到 {context:,}（{found.model}，{found.quant}）",
+                f"把上下文缩短到 {context:,}（{found.model}，{found.quant}）",
             )
             break
         context //= 2
@@ -61,14 +68,15 @@ def _ways(chosen: list[Model], e: Estimate, machine: Budget) -> Iterator[str]:
         yield t(
             f"a KV cache in q8_0 ({found.model} in {found.quant}, --cache-type-k q8_0 "
             "--cache-type-v q8_0)",
-            f"KV 缓存改用 q8_0（{found.model}，{found.quant}，"
+            f"把 KV 缓存改成 q8_0（{found.model}，{found.quant}，"
             "--cache-type-k q8_0 --cache-type-v q8_0）",
         )
     if machine.vram and machine.ram is None and not machine.unified:
-        missing = show_bytes(e.total - machine.total)
+        parted = size(chosen[0], e.quant, e.context, vram=machine.vram, gpus=machine.gpus)
+        missing = show_bytes(parted.in_ram or 0)
         yield t(
             f"{missing} of free RAM beside the card, for the layers that do not fit (offload)",
-            f"另有 {missing} 空闲内存，放下显存装不下的层（offload）",
+            f"再有 {missing} 空闲内存，用来放显存装不下的层（offload，卸载）",
         )
     asked = {m.name for m in chosen}
     others = [m for m in models() if m.name not in asked]
@@ -76,9 +84,21 @@ def _ways(chosen: list[Model], e: Estimate, machine: Budget) -> Iterator[str]:
     if fitting:
         best = max(fitting, key=effective_size)
         yield t(
-            f"{best.name}, which is smaller or meets less of what was asked",
-            f"换用 {best.name}（更小，或不满足全部要求）",
+            f"{best.name}, though it {_lacks(best, e.context)}",
+            f"换用 {best.name}，只是{_lacks(best, e.context)}",
         )
+
+
+def _lacks(model: Model, context: int) -> str:
+    """Why a model that fits was not among those asked for."""
+    if model.context < context:
+        return t(f"reads only {model.context:,} tokens", f"它最多读 {model.context:,} 个词元")
+    if newer := replaced_by(model):
+        return t(f"is older than {newer.name}", f"它比 {newer.name} 旧")
+    return t(
+        "does not meet the languages, the licence or the choice of the course's models",
+        "它不满足语言、许可证或“课程模型”的要求",
+    )
 
 
 def _first_fit(chosen: Iterable[Model], context: int, machine: Budget) -> Estimate | None:

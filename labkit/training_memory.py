@@ -90,11 +90,20 @@ class TrainingEstimate:
     fits: bool | None = None
 
     def __str__(self) -> str:
-        names = ("weights", "adapter", "gradients", "optimizer", "activations", "runtime")
-        parts = " + ".join(f"{name} {show_bytes(getattr(self, name))}" for name in names)
-        return f"{self.model} {self.method}, {self.batch} × {self.seq} tokens: {parts} = " + (
-            show_bytes(self.total)
+        names = {
+            "weights": t("weights", "权重"),
+            "adapter": t("adapter", "适配器"),
+            "gradients": t("gradients", "梯度"),
+            "optimizer": t("optimizer", "优化器"),
+            "activations": t("activations", "激活值"),
+            "runtime": t("runtime", "运行缓冲"),
+        }
+        parts = " + ".join(
+            f"{says} {show_bytes(getattr(self, key))}" for key, says in names.items()
         )
+        size = f"{self.batch} × {self.seq}"
+        head = t(f", {size} tokens: ", f"，{size} 个词元：")
+        return f"{self.model} {self.method}{head}{parts} = {show_bytes(self.total)}"
 
 
 def estimate_training(name: str, a: Architecture, training: Training) -> TrainingEstimate:

@@ -48,9 +48,11 @@ The last is what calculators do that know only "4-bit" and "8-bit".
 """
 
 
-def summarize(found: list[float]) -> dict[str, float]:
+def summarize(found: list[float], rows: int) -> dict[str, float]:
+    """Of so many rows those that were judged, and how far off they are."""
     return {
         "rows": len(found),
+        "not_judged": rows - len(found),
         "mean_percent": round(100 * sum(found) / len(found), 3),
         "worst_percent": round(100 * max(found), 2),
     }
@@ -75,9 +77,10 @@ def main() -> None:
         "Transformers, running": transformers_rows(),
         "Training": training_rows(),
     }
-    result = {name: summarize(errors(rows)) for name, rows in groups.items()}
+    result = {name: summarize(errors(rows), len(rows)) for name, rows in groups.items()}
+    files = groups["GGUF sizes"]
     others = {
-        name: summarize(errors_of(count, groups["GGUF sizes"])) | {"published_percent": mean}
+        name: summarize(errors_of(count, files), len(files)) | {"on_67_files_percent": mean}
         for name, (count, mean) in OTHERS.items()
     }
     print(f"{'mean and worst error':38}{'rows':>5}{'mean':>10}{'worst':>10}")

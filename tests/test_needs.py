@@ -3,7 +3,7 @@
 import pytest
 
 from labkit import gguf_types, needs, ranking
-from labkit.catalog import models, scores
+from labkit.catalog import find, models, scores
 from labkit.errors import LabError
 
 NEEDS = ["best", "chinese", "low-cost", "long-context", "code", "math", "chat", "tools"]
@@ -58,7 +58,27 @@ def test_scores_are_compared_only_within_one_table_and_not_across_generations():
 def test_a_mixture_counts_between_its_active_and_all_parameters():
     for model in models():
         active, total = model.active_parameters / 1e9, model.parameters / 1e9
-        assert active * 0.999 <= ranking.effective_size(model) <= total * 1.001
+        size = ranking.effective_size(model)
+        if "hidden_size_per_layer_input" not in model.config:
+            assert active * 0.999 <= size <= total * 1.001
+    assert ranking.effective_size(find("gemma-4-E4B")) == pytest.approx(4.65, abs=0.1)  # "E4B"
+
+
+def test_what_counts_as_chinese_is_where_the_reading_was_done():
+    assert ranking.country("Qwen3-8B") == ranking.country("DeepSeek-R1-Distill-Qwen-7B") == "CN"
+    assert ranking.country("DeepSeek-R1-Distill-Llama-70B") == "US"
+    assert ranking.country("WizardMath-7B-V1.1") == "FR"
+
+
+def test_who_can_reason_gains_in_mathematics_and_only_who_must_loses_in_talk():
+    def points(name: str, need: str, *keys: str) -> list[float]:
+        return [ranking.points_of(name, need, 4096)[key] for key in keys]
+
+    both = ("thinks", "always_thinks")
+    assert points("Qwen3.5-9B", "math", *both) == points("gpt-oss-20b", "math", *both) == [8, 0]
+    assert points("phi-4", "math", *both) == [0, 0]
+    assert points("Qwen3.5-9B", "chat", *both) == [0, 0]
+    assert points("gpt-oss-20b", "chat", *both) == [0, -6]
 
 
 def test_points_cannot_be_earned_twice_by_scores():

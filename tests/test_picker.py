@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import picker
-from labkit.budget import Budget
+from labkit.budget import Budget, type_budget
 from labkit.catalog import find, models
 from labkit.errors import LabError
 from labkit.fitting import place, quants, size
@@ -18,7 +18,7 @@ from labkit.needs import list_needs
 from labkit.picker import Option, Picks, pick
 from labkit.ranking import standings
 from labkit.rules_of_thumb import check_rules, compare_rules
-from labkit.units import GiB
+from labkit.units import GiB, read_bytes
 
 NEEDS = st.sampled_from(list(list_needs()))
 CONTEXTS = st.sampled_from([None, 512, 4096, 32768, 131072])
@@ -137,8 +137,52 @@ def test_a_place_can_be_added_up_by_hand():
     assert sum(float(points) for _, points in rows) == pytest.approx(option.points, abs=0.05)
 
 
-def test_code_goes_to_a_coder_where_there_is_one():
-    assert "Coder" in pick("code", vram=8).options[0].model
+def test_code_goes_to_a_coder_where_there_is_a_recent_one():
+    best = pick("code", vram=80).options[0]
+    assert find(best.model).specialty == "code" and "made for code" in best.reasons_for
+    old = next(o for o in pick("code", vram=8).options if o.model == "Qwen2.5-Coder-7B")
+    assert old.points_by["age"] < -old.points_by["specialty"]
+
+
+@pytest.mark.parametrize(
+    ("vram", "gpus", "least", "quant"),
+    [(8, 1, 7, "Q5_K_M"), (16, 1, 24, "Q3_K_L"), (24, 1, 24, "Q6_K"), (48, 1, 24, "Q8_0")],
+)
+def test_a_larger_card_gets_a_larger_model_or_finer_weights(vram, gpus, least, quant):
+    first = pick(vram=vram).options[0]
+    assert find(first.model).parameters >= least * 1e9 and first.quant == quant
+
+
+def test_large_models_stand_high_where_there_is_room_for_them():
+    cards = dataclasses.replace(type_budget(80, None), gpus=2)
+    first = [find(option.model) for option in pick(machine=cards).options[:6]]
+    assert sum(model.parameters > 100e9 for model in first) >= 3
+    assert min(model.release_date for model in first) >= "2025"
+
+
+def test_what_lies_far_below_the_first_is_counted_and_not_shown():
+    picks = pick(vram=24)
+    hidden = picks.options[len(picks.shown) :]
+    assert picks.shown and hidden and picks.options[: len(picks.shown)] == picks.shown
+    assert picks.shown[-1].points >= picks.options[0].points - 25 > hidden[0].points
+    assert f"{len(hidden)} more fit" in str(picks) and hidden[0].model not in str(picks)
+
+
+def test_yarn_is_a_reason_against_and_part_of_the_command():
+    options = {o.model: o for o in pick("long-context", vram=24, course=True).options}
+    long = options["Qwen2.5-7B"]
+    assert "needs YaRN beyond 32,768 tokens" in long.reasons_against
+    assert "--rope-scaling yarn --rope-scale 4 --yarn-orig-ctx 32768" in long.command
+    assert not any("YaRN" in reason for reason in options["Llama-3.1-8B"].reasons_against)
+    short = {o.model: o for o in pick(vram=24, course=True).options}["Qwen2.5-7B"]
+    assert "yarn" not in short.command and "YaRN" not in str(short.reasons_against)
+
+
+def test_a_base_model_is_named_as_one():
+    options = {o.model: o for o in pick("chat", vram=80, course=True).options}
+    base = options["Yi-34B-200K"]
+    assert any("continues texts" in reason for reason in base.reasons_against)
+    assert options["Yi-34B"].points > base.points
 
 
 def test_more_bits_are_taken_where_there_is_room():
@@ -195,7 +239,7 @@ def test_nothing_fits_says_what_is_missing_and_what_would_fit():
     words = picks.nothing_fits or ""
     smallest = picks.options[0]
     assert smallest.model in words and "are missing" in words
-    for way in ("a context of", "free RAM beside the card", "which is smaller or meets less"):
+    for way in ("a context of", "free RAM beside the card", "though it reads only 32,768 tokens"):
         assert way in words
 
 
@@ -205,6 +249,14 @@ def test_what_is_proposed_instead_does_fit():
     context = int(ways.removeprefix("a context of ").split()[0].replace(",", ""))
     assert names(pick("chinese", vram=2, context=context))
     assert not names(pick("chinese", vram=2, context=2 * context))
+
+
+def test_as_much_free_ram_as_is_named_is_enough():
+    picks = pick("long-context", vram=2)
+    words = (picks.nothing_fits or "").split(" of free RAM")[0].split("or ")[-1]
+    ram = round(read_bytes(words.replace(" ", "")) * 1.01)  # shown to a hundredth
+    assert names(pick("long-context", machine=dataclasses.replace(picks.machine, ram=ram)))
+    assert not names(pick("long-context", machine=dataclasses.replace(picks.machine, ram=ram // 2)))
 
 
 def test_a_cache_in_q8_0_is_proposed_where_it_helps():

@@ -6,13 +6,14 @@ from typing import Any
 import ipywidgets
 import pytest
 
-from labkit.budget import Budget, find_budget
+from labkit.budget import Budget, find_budget, type_budget
 from labkit.catalog import find
 from labkit.errors import LabError
 from labkit.fitting import quants, size
 from labkit.i18n import use_language
 from labkit.machine import hardware
 from labkit.memory import estimate
+from labkit.speed import find_bandwidth
 from labkit.units import GiB
 from labkit.widgets.hardware_picker import HardwarePicker, show_hardware_picker
 from labkit.widgets.memory_bars import Bar, draw_bars
@@ -103,7 +104,9 @@ def test_static_forms_are_the_same_on_every_machine(monkeypatch):
     for show in (show_hardware_picker, show_memory_explorer):
         shown = show()
         assert not isinstance(shown, ipywidgets.Widget)
-        assert shown.machine == Budget("example machine", 8 * GiB, 16 * GiB, 1)
+        typed = type_budget(8, 16)
+        assert (shown.machine.vram, shown.machine.ram) == (typed.vram, typed.ram)
+        assert find_bandwidth(shown.machine.gpu) and find_bandwidth(shown.machine.ram_type)
         assert shown._repr_html_() == show()._repr_html_()
         assert "<svg" not in shown._repr_html_() and "<script" not in shown._repr_html_()
 

@@ -1,8 +1,9 @@
 """Move the memory, the need, the context: which models fit, and what fills the memory."""
 
+from dataclasses import replace
 from typing import Any
 
-from ..budget import Budget, find_budget
+from ..budget import Budget, find_budget, type_budget
 from ..i18n import t
 from ..machine import hardware
 from ..needs import list_needs
@@ -19,7 +20,8 @@ CONTEXTS = tuple(2**n for n in range(10, 21))
 
 def example_machine() -> Budget:
     """The machine of static renderings, the same everywhere."""
-    return Budget(t("example machine", "示例机器"), 8 * GiB, 16 * GiB, 1)
+    name = t("example machine, 8 GB card and 16 GB RAM", "示例机器（8 GB 显卡，16 GB 内存）")
+    return replace(type_budget(8, 16), name=name, gpu="RTX 4060", ram_type="DDR5-5600 dual channel")
 
 
 class HardwarePicker:
@@ -61,8 +63,9 @@ class HardwarePicker:
         if (self.vram, self.ram) == self._start:
             return self.machine
         vram, ram = round(self.vram * GiB), round(self.ram * GiB)
-        gpu = self.machine.gpu if vram else None
-        return Budget(t("such a machine", "这样的机器"), vram, ram or None, int(vram > 0), gpu)
+        name, old = t("such a machine", "这样的机器"), self.machine
+        gpu = old.gpu if vram else None
+        return Budget(name, vram, ram or None, int(vram > 0), gpu, old.ram_type)
 
     @property
     def picks(self) -> Picks:
@@ -93,7 +96,7 @@ class HardwarePicker:
 
 
 def _bars(picks: Picks) -> list[Bar]:
-    shown = picks.options[:SHOWN]
+    shown = picks.shown[:SHOWN]
     return [Bar(f"{o.model} {o.quant}", o.weights, o.kv_cache, o.runtime) for o in shown]
 
 
