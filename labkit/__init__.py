@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .conversation import chat as chat
     from .engines import load as load
     from .errors import LabError as LabError
+    from .finetuning import compare_methods as compare_methods
+    from .finetuning import finetune as finetune
     from .i18n import use_language as use_language
     from .machine import hardware as hardware
     from .memory import estimate as estimate
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 _MODULES = {
     "LabError": "errors",
     "chat": "conversation",
+    "compare_methods": "finetuning",
     "estimate": "memory",
+    "finetune": "finetuning",
     "hardware": "machine",
     "heirs": "portraits",
     "load": "engines",

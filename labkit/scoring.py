@@ -102,7 +102,9 @@ def answers(
             return_tensors="pt",
         )
         with torch.inference_mode():
-            out = model.generate(**padded, max_new_tokens=longest + 4, do_sample=False)
+            out = model.generate(
+                **padded.to(model.device), max_new_tokens=longest + 4, do_sample=False
+            )
         for index, row in zip(chosen, out[:, padded["input_ids"].shape[1] :], strict=True):
             said[index] = finish(tokenizer.decode(row, skip_special_tokens=False))
     return iter([(said[index], right[index]) for index in range(len(items))])

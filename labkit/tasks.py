@@ -133,9 +133,9 @@ def read_samples(path: str | Path) -> tuple[Item, ...]:
             t("Check the path.", "请检查路径。"),
         ) from None
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
+        at = error.object[: error.start].count(b"\n") + 1
         raise LabError(
-            t(f"'{path}', line {line}: not UTF-8.", f"'{path}' 第 {line} 行不是 UTF-8 编码。"),
+            t(f"'{path}', line {at}: not UTF-8.", f"'{path}' 第 {at} 行不是 UTF-8 编码。"),
             t("Save the file as UTF-8.", "请把文件另存为 UTF-8。"),
         ) from None
     samples, faults = [], []
@@ -214,6 +214,6 @@ def _message_fault(message: Any, first: bool) -> str | None:
         return t(
             f"'content' is {content!r:.40}, not a text", f"'content' 是 {content!r:.40}，不是文本"
         )
-    if role != "system" and not calls and not content.strip():
+    if role != "system" and not calls and not str(content).strip():
         return t("'content' is empty", "'content' 为空")
     return None

@@ -1,0 +1,341 @@
+"""Fine-tuning a model on a task: full, LoRA or QLoRA, measured before and after.
+
+Usage: ``lab.finetune("pocket/qwen2.5", "clinic", method="lora")``
+
+Measured are exact match on the task's test half, exact match on what the model could do before
+(what it forgets), trained parameters, bytes to keep, time, and peak memory beside what
+:func:`labkit.estimate` predicts.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .adapters import base_digest, load_base, save_adapter, save_model
+from .engines import Model
+from .errors import LabError
+from .hub import Location, locate
+from .i18n import t
+from .machine import cache_folder
+from .pocket.corpus import held_out
+from .progress import Callback
+from .scoring import answers
+from .storage import digest
+from .tables import Table
+from .tasks import Task, load_task
+from .training import Point, open_base, train
+from .training_advice import Plan, advising
+from .training_data import MULTIPLE, encode_samples
+from .training_memory import METHODS
+from .training_peak import count_peak, peak_apart
+from .training_settings import DTYPES, LEARNING_RATES, Settings, default_precision
+from .units import show_bytes
+
+if TYPE_CHECKING:
+    from .pocket.corpus import Item
+
+POCKET_RATES = {"full": 1e-3, "lora": 4e-3, "qlora": 4e-3}
+"""Learning rates for models of a few million parameters, which bear much higher ones."""
+
+OLD_SKILLS = ("facts", "lexicon", "sums", "copy", "reverse", "upper", "needles", "tools")
+OLD_QUESTIONS = 15
+"""What is asked for forgetting, and how many held-out questions of each."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one fine-tuning did.
+
+    exact_match_*: share of right answers among the task's test_questions; old_skills_*: among
+    old_questions on what pocket models know, None for other models. adapter_size: bytes of the
+    weights to keep for the task; of a full tuning, of the whole model. seconds: of the training,
+    without loading and asking. peak_memory: bytes by which the training grew a process that had
+    loaded its libraries; on a GPU, PyTorch's count; None where it was not measured.
+    predicted_memory: by :func:`labkit.estimate`. folder: holds the adapter, or the model.
+    """
+
+    method: str
+    task: str
+    exact_match_before: float
+    exact_match_after: float
+    old_skills_before: float | None
+    old_skills_after: float | None
+    trainable_parameters: int
+    adapter_size: int
+    seconds: float
+    peak_memory: int | None
+    predicted_memory: int
+    model: str
+    steps: int
+    best_step: int
+    steps_per_second: float
+    test_questions: int
+    old_questions: int
+    seed: int
+    device: str
+    folder: Path
+    history: tuple[Point, ...]
+    notes: tuple[str, ...]
+
+    def table(self) -> Table:
+        """As a person reads it."""
+        return _table([self], self.notes)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same task by several methods: same data, order, seed and steps."""
+
+    rows: tuple[Report, ...]
+
+    def table(self) -> Table:
+        """As a person reads it."""
+        notes = dict.fromkeys(note for row in self.rows for note in row.notes)
+        return _table(self.rows, tuple(notes))
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def finetune(
+    model: str | Path,
+    task: str | Path | Task,
+    method: str = "lora",
+    *,
+    out: str | Path | None = None,
+    old_skills: "Sequence[Item] | None" = None,
+    measure_memory: bool = True,
+    callback: Callback | None = None,
+    **options: Any,
+) -> Report:
+    """Tune a model on a task and measure what it gained and lost.
+
+    Usage::
+
+        lab.finetune("pocket/qwen2.5", "clinic", method="lora", rank=8)
+        lab.finetune("Qwen/Qwen2.5-0.5B-Instruct", "my.jsonl", method="qlora", batch=4)
+
+    model: as :func:`labkit.load` takes it, but no GGUF. task: a name ("clinic", "handbook",
+    "captain", "rotate"), a :class:`~labkit.tasks.Task`, or a user's .jsonl file or folder. method:
+    "full", "lora" or "qlora". out: folder for the adapter or the model; None takes one in the
+    cache. old_skills: what to ask for forgetting; None asks pocket models about their corpus.
+    measure_memory: on a CPU, in a fresh process (some ten seconds). callback: as in
+    :func:`~labkit.progress.show_progress`, in steps. options: fields of
+    :class:`~labkit.training_settings.Settings`, such as ``steps`` or ``rank``.
+
+    Killed and called again it goes on from its last checkpoint and ends as if unbroken; finished
+    and called again it trains anew. Raises LabError for a faulty data set, settings that cannot
+    be, a sample longer than the context, and too little memory, with what would fit.
+    """
+    _known(options)
+    job = _prepare(model, task, method, options, out)
+    before = _ask(load_base(job.name, dtype=job.dtype), job.task, old_skills, job.location)
+    return _tune(job, before, old_skills, measure_memory, callback)
+
+
+def compare_methods(
+    task: str | Path | Task,
+    model: str | Path = "pocket/qwen2.5",
+    methods: Sequence[str] = METHODS,
+    *,
+    old_skills: "Sequence[Item] | None" = None,
+    measure_memory: bool = True,
+    callback: Callback | None = None,
+    **options: Any,
+) -> Comparison:
+    """The same task by several methods, with the same data, order, seed and number of tokens.
+
+    Usage: ``lab.compare_methods("clinic")``; as a figure, ``plots.draw_methods(comparison)``.
+    Learning rates are each method's own unless ``learning_rate`` gives one. The rest is as in
+    :func:`finetune`.
+    """
+    _known(options)
+    jobs = [_prepare(model, task, method, options, None) for method in methods]
+    base = load_base(jobs[0].name, dtype=jobs[0].dtype)
+    before = _ask(base, jobs[0].task, old_skills, jobs[0].location)
+    rows = [_tune(job, before, old_skills, measure_memory, callback) for job in jobs]
+    return Comparison(tuple(rows))
+
+
+# --- one tuning -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All that is settled before a weight is read."""
+
+    name: str
+    location: Location
+    task: Task
+    settings: Settings
+    out: Path
+
+    @property
+    def precision(self) -> str:
+        return self.settings.precision or default_precision(self.settings.method)
+
+    @property
+    def dtype(self) -> str:
+        return DTYPES[self.precision]
+
+
+def _known(options: dict[str, Any]) -> None:
+    names = [field.name for field in fields(Settings) if field.name != "method"]
+    for option in options:
+        if option not in names:
+            raise LabError(
+                t(f"There is no setting '{option}'.", f"没有名为 '{option}' 的设置。"),
+                t(f"Known: {', '.join(names)}.", f"可用的有：{'、'.join(names)}。"),
+            )
+
+
+def _prepare(
+    model: str | Path,
+    task: str | Path | Task,
+    method: str,
+    options: dict[str, Any],
+    out: str | Path | None,
+) -> _Job:
+    settings, location = Settings(method, **options), locate(model)
+    if settings.learning_rate is None:
+        rates = POCKET_RATES if location.is_pocket else LEARNING_RATES
+        settings = replace(settings, learning_rate=rates[method])
+    loaded = load_task(task)
+    if out is None:
+        made_of = digest(f"{model} {loaded!r} {settings}", [location.path / "config.json"])
+        short = str(model).rstrip("/").rpartition("/")[2]
+        out = cache_folder() / "finetune" / f"{short}-{loaded.name}-{method}-{made_of}"
+    return _Job(str(model), location, loaded, settings, Path(out))
+
+
+def _tune(
+    job: _Job,
+    before: "_Answers",
+    old_skills: "Sequence[Item] | None",
+    measure_memory: bool,
+    callback: Callback | None,
+) -> Report:
+    settings, method = job.settings, job.settings.method
+    plain = load_base(job.name, dtype=job.dtype)  # weights are read when asked for: not yet
+    samples = encode_samples(plain, job.task.train, "train")
+    validation = encode_samples(plain, job.task.validation, "validation")
+    encode_samples(plain, job.task.test, "test")  # says now what is too long
+    longest = max(len(sample.ids) for sample in samples)
+    plan = Plan(job.location.path, settings, job.precision, -(-longest // MULTIPLE) * MULTIPLE)
+    with advising(plan), count_peak() as counted:
+        model = open_base(job.name, settings, job.dtype)
+        trainable = sum(p.numel() for p in model.model.parameters() if p.requires_grad)
+        identity = f"{base_digest(job.location)} {digest(repr(job.task.train))}"
+        work = job.out.with_name(f"{job.out.name}.checkpoints")
+        run = train(
+            model, samples, validation, settings, work, identity=identity, callback=callback
+        )
+    after = _ask(model, job.task, old_skills, job.location)
+    if method == "full":
+        folder = save_model(model, job.out)
+    else:
+        folder = save_adapter(model, job.out)
+    shutil.rmtree(work)
+    peak = counted.bytes
+    if peak is None and measure_memory:
+        peak = peak_apart(job.name, settings, job.dtype, plan.seq)
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return Report(
+        method=method,
+        task=job.task.name,
+        exact_match_before=before.task,
+        exact_match_after=after.task,
+        old_skills_before=before.old,
+        old_skills_after=after.old,
+        trainable_parameters=trainable,
+        adapter_size=size,
+        seconds=run.seconds,
+        peak_memory=peak,
+        predicted_memory=plan.predict().total,
+        model=job.name,
+        steps=run.steps,
+        best_step=run.best_step,
+        steps_per_second=run.steps / run.seconds,
+        test_questions=len(job.task.test),
+        old_questions=after.old_questions,
+        seed=settings.seed,
+        device=str(model.model.device),
+        folder=folder,
+        history=run.history,
+        notes=(*filter(None, [job.location.note]), *run.notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    task: float
+    old: float | None
+    old_questions: int
+
+
+def _ask(
+    model: Model, task: Task, old_skills: "Sequence[Item] | None", location: Location
+) -> _Answers:
+    """Shares of right answers, on the task and on what the model could do before."""
+    if old_skills is None and location.is_pocket:
+        old_skills = [item for skill in OLD_SKILLS for item in held_out(skill, OLD_QUESTIONS)]
+    old = exact_match(model, old_skills) if old_skills else None
+    return _Answers(exact_match(model, task.test), old, len(old_skills or ()))
+
+
+def exact_match(model: Model, items: "Sequence[Item]") -> float:
+    """Share of questions that a model answers word for word.
+
+    Usage: ``exact_match(lab.load("pocket/qwen2.5"), load_task("clinic").test)``
+    """
+    said = list(answers(model.model, model.tokenizer, items))
+    return sum(text == right for text, right in said) / len(said)
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+def _table(rows: Sequence[Report], notes: tuple[str, ...]) -> Table:
+    header = (
+        t("Method", "方法"),
+        t("New task", "新任务"),
+        t("Old skills", "原有能力"),
+        t("Trained parameters", "训练的参数"),
+        t("To keep", "需保存"),
+        t("Time", "用时"),
+        t("Steps/s", "步/秒"),
+        t("Peak memory", "内存峰值"),
+        t("Predicted", "预测"),
+    )
+    words = [
+        (
+            row.method,
+            f"{row.exact_match_before:.0%} → {row.exact_match_after:.0%}",
+            "–"
+            if row.old_skills_before is None or row.old_skills_after is None
+            else f"{row.old_skills_before:.0%} → {row.old_skills_after:.0%}",
+            f"{row.trainable_parameters:,}",
+            show_bytes(row.adapter_size),
+            f"{row.seconds:.0f} s",
+            f"{row.steps_per_second:.1f}",
+            "–" if row.peak_memory is None else show_bytes(row.peak_memory),
+            show_bytes(row.predicted_memory),
+        )
+        for row in rows
+    ]
+    return Table(header, words, "\n".join(notes))
