@@ -5,7 +5,11 @@ as it is. Hu et al., LoRA, 2021, arXiv 2106.09685. What is made here, other tool
 """
 
 import json
-from collections.abc import Sequence
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from .extras import need
 from .gguf_conversion import weight_files
 from .hub import Location
 from .i18n import t
+from .progress import is_silent
 from .storage import digest, replacing
 
 ORIGIN = "labkit.json"
@@ -72,14 +77,33 @@ def _quantized(model: Model, dtype: str | None, quant: str) -> Any:
         bnb_4bit_use_double_quant=quant == "nf4-double",
         bnb_4bit_compute_dtype=kind,
     )
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        model.location.path,
-        quantization_config=settings,
-        dtype=kind,
-        device_map={"": gpu or "cpu"},
-        local_files_only=True,
-        use_safetensors=True,
-    ).eval()
+    with _quiet():
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            model.location.path,
+            quantization_config=settings,
+            dtype=kind,
+            device_map={"": gpu or "cpu"},
+            local_files_only=True,
+            use_safetensors=True,
+        ).eval()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The libraries warn of much that is as it should be, and of each other's old names."""
+    if is_silent():
+        need("transformers.utils.logging").disable_progress_bar()
+    loggers = [logging.getLogger(name) for name in ("transformers", "bitsandbytes")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def linear_modules(net: Any) -> list[str]:
@@ -132,7 +156,7 @@ def add_lora(
         task_type="CAUSAL_LM",
         base_model_name_or_path=model.location.name,
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _quiet():
         torch.manual_seed(seed)
         model.model = peft.get_peft_model(model.model, settings)
     # The path of this computer, which PEFT took from the base, helps nobody elsewhere.
@@ -187,10 +211,11 @@ def load_adapter(model: Model, folder: str | Path, adapter: str | None = None) -
         )
     _check_origin(model, folder)
     _check_shapes(model, folder)  # first: PEFT builds its layers before it reads what goes in
-    if adapter_names(model):
-        model.model.load_adapter(folder, adapter)
-    else:
-        model.model = need("peft").PeftModel.from_pretrained(model.model, folder, adapter)
+    with _quiet():
+        if adapter_names(model):
+            model.model.load_adapter(folder, adapter)
+        else:
+            model.model = need("peft").PeftModel.from_pretrained(model.model, folder, adapter)
     switch_adapters(model, adapter)
     model.model.eval()
     return adapter
@@ -285,10 +310,20 @@ def switch_adapters(model: Model, *names: str) -> None:
 def merge_adapters(model: Model) -> None:
     """Add the adapters that are on into the weights; the model is then a plain one again.
 
-    Usage: ``merge_adapters(model)``. Into 4 or 8 bits this loses much: see :mod:`labkit.merging`.
+    Usage: ``merge_adapters(model)``. Into 4 or 8 bits it rounds: see :mod:`labkit.merging`.
     """
     if adapter_names(model):
-        model.model = model.model.merge_and_unload()
+        with _quiet():
+            model.model = model.model.merge_and_unload()
+
+
+def dequantize(model: Model) -> None:
+    """Make a quantized base a plain one again, of the weights that its bits stand for.
+
+    Usage: ``dequantize(load_base("pocket/qwen2.5", quant="nf4"))``
+    """
+    with _quiet():
+        model.model = model.model.dequantize()
 
 
 def save_model(model: Model, folder: str | Path, dtype: str | None = None) -> Path:
@@ -318,7 +353,7 @@ def save_model(model: Model, folder: str | Path, dtype: str | None = None) -> Pa
         net.config.dtype = before
         model.tokenizer.save_pretrained(part)
         if folder.exists():
-            need("shutil").rmtree(folder)
+            shutil.rmtree(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from . import choosing
+from . import choosing, tuning
 from .console import Json, both, make_table, print_json
 from .errors import LabError
 from .i18n import Language, t, use_language
@@ -199,6 +199,7 @@ def quantize(
 
 
 app.add_typer(choosing.app)
+app.add_typer(tuning.app)
 
 
 # --- from the command line to the commands ----------------------------------------------------

@@ -230,12 +230,12 @@ def list_weights(folder: Path, config: Mapping[str, Any]) -> list[Weight]:
             part = _EXPERT_PARTS.get(single[3], single[3])
             experts.setdefault(f"{stem}.experts.{part}.weight", {})[int(single[2])] = weight
         else:
-            weights.extend(_parts(weight, config))
+            weights.extend(lay_out(weight, config))
     weights.extend(_stack(name, by_index) for name, by_index in experts.items())
-    return _renamed(weights, config)
+    return rename_weights(weights, config)
 
 
-def _parts(weight: Weight, config: Mapping[str, Any]) -> Iterator[Weight]:
+def lay_out(weight: Weight, config: Mapping[str, Any]) -> Iterator[Weight]:
     """The weight as llama.cpp lays it out; some become two."""
     name, shape, read = weight.name, weight.shape, weight.read
     if name.endswith("experts.gate_up_proj"):  # Transformers 5: gate above up, in each expert
@@ -293,7 +293,7 @@ def _stack(name: str, by_index: Mapping[int, Weight]) -> Weight:
     )
 
 
-def _renamed(weights: list[Weight], config: Mapping[str, Any]) -> list[Weight]:
+def rename_weights(weights: list[Weight], config: Mapping[str, Any]) -> list[Weight]:
     """The weights under llama.cpp's names."""
     gguf = need("gguf")
     architecture = ARCHITECTURES[model_class(config)]

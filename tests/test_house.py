@@ -28,7 +28,7 @@ FLOORS = (
     " training training_peak training_advice finetuning merging lora_gguf"
     " server exports routing cluster pocket.recipe",
     "learner course plots terminal widgets",
-    "__init__ console choosing cli",
+    "__init__ console choosing tuning cli",
 )
 ORDER = " ".join(FLOORS).split()
 LIGHT = " ".join(FLOORS[:3]).split()
