@@ -135,7 +135,8 @@ def _read(words: Words, model_type: str, traits: Traits) -> Architecture:
         default=0, least=0, most=2**16,
     )  # fmt: skip
     if isinstance(words.config.get("num_experts_per_tok"), list | tuple):  # Hunyuan: one a layer
-        used = max(words.each("num_experts_per_tok", count) or [1])
+        each = words.each("num_experts_per_tok", count) or [1]
+        used = max(words.checked("num_experts_per_tok", one, 1, 2**16) for one in each)
     else:
         used = words.whole(
             "num_experts_per_tok", "experts_per_token", "moe_k", "moe_topk", "top_k_experts",
@@ -151,6 +152,7 @@ def _read(words: Words, model_type: str, traits: Traits) -> Architecture:
         )
     qkv_bias = words.flag(traits.bias, traits.qkv_bias)
     kv_rank = words.whole("kv_lora_rank", default=0)
+    indexed = words.config.get("index_n_heads") is not None  # its queries start from q_lora
     widths: tuple[str, ...] = ("moe_intermediate_size", "intermediate_size")
     if model_type == "hunyuan_v1_moe":  # its list of widths a layer is not read by Transformers
         widths = widths[1:]
@@ -179,7 +181,7 @@ def _read(words: Words, model_type: str, traits: Traits) -> Architecture:
         shared_expert_intermediate_size=shared,
         shared_expert_gate=gate,
         kv_lora_rank=kv_rank,
-        q_lora_rank=words.whole("q_lora_rank", default=0) if kv_rank else 0,
+        q_lora_rank=words.whole("q_lora_rank", default=None if indexed else 0) if kv_rank else 0,
         qk_nope_head_dim=words.whole("qk_nope_head_dim") if kv_rank else 0,
         qk_rope_head_dim=words.whole("qk_rope_head_dim") if kv_rank else 0,
         extra=_extra(words, model_type),
@@ -234,7 +236,7 @@ def _layers(
     global_heads = words.whole("num_global_key_value_heads", default=kv_heads, most=2**14)
     key_is_value = words.flag("attention_k_eq_v")
     index_types = words.each("indexer_types", count) or ["full"] * count
-    indexed = "index_n_heads" in words.config
+    indexed = words.config.get("index_n_heads") is not None
     double = words.flag("use_double_wide_mlp")
     own = words.config.get("per_layer_config")  # as Transformers 5 writes Gemma 4
     layers = []

@@ -23,7 +23,14 @@ from .running_memory import (
 )
 from .training_memory import Training, TrainingEstimate, estimate_training
 from .units import MiB, read_bytes
-from .weight_formats import BITS_AND_BYTES, WEIGHT_FORMATS, check_format, read_weights
+from .weight_formats import (
+    BITS_AND_BYTES,
+    GROUP_SIZE,
+    WEIGHT_FORMATS,
+    check_format,
+    largest_piece,
+    read_weights,
+)
 
 ENGINES = ("llama.cpp", "transformers")
 Model = str | Path | Mapping[str, Any]
@@ -79,6 +86,7 @@ def estimate_run(
     new_tokens: int = 0,
     flash_attn: bool = True,
     imatrix: bool = False,
+    group_size: int = GROUP_SIZE,
     n_gpu_layers: int | None = None,
     vram: int | str | None = None,
     gpus: int = 1,
@@ -94,6 +102,7 @@ def estimate_run(
     are the answer (Transformers). batch: sequences at once. kv_type: of the cache in llama.cpp.
     vram: of one GPU, bytes or a text like "8GiB"; n_gpu_layers: how many layers go there, default
     as many as fit. gpus: how many such GPUs. imatrix: the file is made with an importance matrix.
+    group_size: of GPTQ and AWQ, -1 for a scale a row.
     """
     a = source.architecture
     quant, engine = _choose(quant, engine, source)
@@ -110,7 +119,10 @@ def estimate_run(
     layers = len(a.layers) + 1
     if engine == "transformers":
         _only_llama_cpp(kv_type, n_gpu_layers)
-        weights, cache, runtime = transformers_run(a, quant, context, new_tokens, batch)
+        if group_size != -1:
+            group_size = _whole("group_size", group_size, 1, 2**20)
+        parts = transformers_run(a, quant, context, new_tokens, batch, group_size)
+        weights, cache, runtime = parts
         total = weights + cache + runtime
         if quant in BITS_AND_BYTES and a.num_experts:
             warnings += (
@@ -120,11 +132,14 @@ def estimate_run(
                 ),
             )
         validity = "rough" if a.num_experts or a.extra else "calibrated"
-        per_gpu = -(-total // gpus)
+        per_gpu = total
+        if gpus > 1:  # layers are not divided, and each GPU works in a space of its own
+            per_gpu = -(-(weights + cache) // gpus) + largest_piece(a, quant, group_size) + runtime
+            per_gpu = min(per_gpu, total)
         return Estimate(
             source.name, engine, quant, context, batch, weights, cache, runtime, total, None,
             warnings, validity, n_layers=layers, per_gpu=per_gpu,
-            read_per_token=read_weights(a, quant),
+            read_per_token=read_weights(a, quant, group_size),
             on_gpu=total if memory else None, in_ram=0 if memory else None,
             fits=per_gpu <= memory if memory else None,
         )  # fmt: skip

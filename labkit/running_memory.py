@@ -103,16 +103,19 @@ def read_per_token(a: Architecture, sizes: FileSize) -> int:
 def compute_buffer(a: Architecture, context: int, flash_attn: bool = True) -> int:
     """Bytes that llama.cpp reserves for one step of 512 tokens, float32.
 
-    With flash attention the largest of: logits of a whole step and one feed-forward part. Without
-    it the scores of all heads over the whole context, the mask and four hidden states. Checked on
-    logs: Llama-2-7B at 2048 without: 164.01 MiB (here 164); Llama-3-8B at 8192: 560 and, with,
-    258.50 (here 560, 258.5); Qwen2.5-7B with: 304.00 (here 304).
+    With flash attention the larger of: logits of a whole step; one feed-forward part and the mask
+    of the whole context, in float32 and again in float16 (builds of late 2026 keep the second
+    only). Without it the scores of all heads over the whole context, the mask and four hidden
+    states. Checked on logs: Llama-2-7B at 2048 without: 164.01 MiB (here 164); Llama-3-8B at 8192:
+    560 and, with, 258.50 (here 560, 258.5); Qwen2.5-7B with: 304.00 (here 304); Qwen3.5-9B at
+    262,144 with: 808.02 (here 832); gpt-oss-20b at 131,072: 456.98 (here 440). Not covered: a
+    quantized cache with heads of 512, which some builds unpack in this buffer.
     """
     cells = pad(context)
     dense = max((layer.intermediate_size for layer in a.layers), default=0)
     experts = a.num_experts_per_tok * a.moe_intermediate_size + a.shared_expert_intermediate_size
     feed_forward = 2 * max(dense, experts) + 2 * a.hidden_size
-    width = max(a.vocab_size + a.hidden_size, feed_forward)
+    width = max(a.vocab_size + a.hidden_size, feed_forward + cells * 3 // 2)
     if not flash_attn:
         width = max(width, a.num_attention_heads * cells + cells + 4 * a.hidden_size)
     return 4 * UBATCH * width
@@ -159,7 +162,7 @@ def place(
 
 
 def transformers_run(
-    a: Architecture, quant: str, context: int, new_tokens: int, batch: int
+    a: Architecture, quant: str, context: int, new_tokens: int, batch: int, group_size: int
 ) -> tuple[int, int, int]:
     """Weights, cache and runtime of a generation by Transformers, batch after batch of tokens.
 
@@ -170,7 +173,7 @@ def transformers_run(
     """
     item = FLOATS.get(quant, 2)
     kv_type = "f32" if item == 4 else "f16"
-    weights = loaded_weights(a, quant)
+    weights = loaded_weights(a, quant, group_size)
     cache = kv_cache_bytes(a, context, "transformers", kv_type, batch)
     prompt = max(context - new_tokens, 1)
     prompt_cache = kv_cache_bytes(a, prompt, "transformers", kv_type, batch)

@@ -5,9 +5,10 @@ router keep 16 bits. bitsandbytes replaces ``nn.Linear`` and so leaves the route
 which Transformers 5 keeps as one parameter of three dimensions.
 
 Sources: bitsandbytes 0.50 ``functional.py`` (blocks of 64; double quantization in blocks of 256),
-``nn/modules.py`` (LLM.int8(): one float32 scale a row); AutoGPTQ and AutoAWQ, group size 128.
+``nn/modules.py`` (LLM.int8(): one float32 scale a row); AutoGPTQ and AutoAWQ, any group size.
 """
 
+from collections import Counter
 from functools import lru_cache
 
 from .architecture import Architecture
@@ -21,6 +22,7 @@ GROUPED = ("gptq-4bit", "gptq-8bit", "awq-4bit")
 WEIGHT_FORMATS = (*FLOATS, *BITS_AND_BYTES, *GROUPED)
 
 GROUP_SIZE = 128
+"""Weights of a row that share a scale in GPTQ and AWQ, by default; -1: the whole row."""
 
 
 def check_format(quant: str) -> str:
@@ -46,40 +48,50 @@ def is_linear(tensor: Tensor, quant: str = "nf4") -> bool:
 
 
 @lru_cache(maxsize=4096)
-def loaded_weights(architecture: Architecture, quant: str) -> int:
+def loaded_weights(architecture: Architecture, quant: str, group_size: int = GROUP_SIZE) -> int:
     """Bytes of all weights on the device.
 
     Usage: ``loaded_weights(architecture, "nf4-double")``. Raises LabError for an unknown format.
     """
     check_format(quant)
     return sum(
-        tensor.copies * tensor_bytes(tensor, quant)
+        tensor.copies * tensor_bytes(tensor, quant, group_size)
         for tensor in list_tensors(architecture)
         if not tensor.buffer
     )
 
 
 @lru_cache(maxsize=4096)
-def read_weights(architecture: Architecture, quant: str) -> int:
+def largest_piece(architecture: Architecture, quant: str, group_size: int = GROUP_SIZE) -> int:
+    """Bytes of what is never divided between GPUs: the largest layer, the embedding or the head."""
+    pieces: Counter[int | str] = Counter()
+    for tensor in list_tensors(architecture):
+        for piece in tensor.layers or (tensor.name,):
+            pieces[piece] += tensor_bytes(tensor, quant, group_size)
+    return max(pieces.values())
+
+
+@lru_cache(maxsize=4096)
+def read_weights(architecture: Architecture, quant: str, group_size: int = GROUP_SIZE) -> int:
     """Bytes of weights that one token reads: no table but its row, and the chosen experts."""
     tables = {"per_layer_token_embd.weight"}
     if not architecture.tie_word_embeddings:
         tables.add("token_embd.weight")
     return sum(
-        used_share(architecture, tensor, tensor.copies * tensor_bytes(tensor, quant))
+        used_share(architecture, tensor, tensor.copies * tensor_bytes(tensor, quant, group_size))
         for tensor in list_tensors(architecture)
         if tensor.name not in tables
     )
 
 
-def tensor_bytes(tensor: Tensor, quant: str) -> int:
+def tensor_bytes(tensor: Tensor, quant: str, group_size: int = GROUP_SIZE) -> int:
     """Bytes of one tensor in one layer."""
     if quant in FLOATS:
         return tensor.size * FLOATS[quant]
     if not is_linear(tensor, quant):
         return tensor.size * 2
     rows, columns = tensor.size // tensor.shape[-1], tensor.shape[-1]
-    groups = rows * -(-columns // GROUP_SIZE)
+    groups = rows * (1 if group_size == -1 else -(-columns // group_size))
     match quant:
         case "int8":
             return tensor.size + 4 * rows

@@ -43,11 +43,25 @@ def test_caches_are_those_that_llama_cpp_prints():
         ("Llama-3-8B", 8192, False, 560.0),
         ("Llama-3-8B", 8192, True, 258.5),
         ("Qwen2.5-7B", 8192, True, 304.0),
+        ("Llama-3.1-8B", 13312, True, 258.48),
     ],
 )
 def test_compute_buffers_are_those_llama_cpp_prints(model, context, flash_attn, printed):
     runtime = estimate(model, context=context, flash_attn=flash_attn).runtime
     assert runtime / MiB == pytest.approx(printed, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "context", "printed"),
+    [
+        ("gpt-oss-20b", 131072, 456.98),
+        ("Qwen3.5-9B", 262144, 808.02),
+        ("Qwen3.6-27B", 200192, 654.78),
+    ],
+)
+def test_the_mask_of_a_long_context_needs_room_even_with_flash_attention(model, context, printed):
+    runtime = estimate(model, context=context).runtime
+    assert runtime / MiB == pytest.approx(printed, rel=0.05)
 
 
 def test_every_kind_of_attention_keeps_what_it_needs():
@@ -102,6 +116,25 @@ def test_several_gpus_share_the_layers():
     assert two.per_gpu <= 24 * GiB
 
 
+def test_in_transformers_too_several_gpus_share_what_can_be_divided():
+    one, two, many = (
+        estimate("Llama-2-70B", quant="bf16", vram="80GiB", gpus=n) for n in (1, 2, 64)
+    )
+    assert not one.fits and two.fits
+    assert one.total / 2 < two.per_gpu < 80 * GiB
+    assert many.per_gpu > 80 * 1.6e9 * 2 / 80  # a layer stays whole
+
+
+def test_smaller_groups_have_more_scales():
+    sizes = [
+        estimate("Qwen2.5-7B", quant="gptq-4bit", group_size=n).weights for n in (-1, 128, 64, 32)
+    ]
+    assert sizes == sorted(sizes)
+    linear = 7_615_616_512 - 2 * 152_064 * 3584  # all but embedding and head, to a thousandth
+    assert sizes[2] - sizes[1] == pytest.approx(linear / 128 * 2.5, rel=1e-3)
+    assert estimate("Qwen2.5-7B", quant="nf4", group_size=32) == estimate("Qwen2.5-7B", quant="nf4")
+
+
 def test_context_above_the_maximum_is_answered_with_a_warning():
     e = estimate("Llama-2-7B", context=8192)
     assert e.kv_cache == 4 * GiB
@@ -132,6 +165,13 @@ def test_broken_configurations_are_refused_by_the_field(change, named):
         estimate(LLAMA | change)
 
 
+def test_what_an_index_of_tokens_is_made_from_must_be_there():
+    config = dict(find("GLM-5.2").config)
+    del config["q_lora_rank"]
+    with pytest.raises(LabError, match="q_lora_rank"):
+        estimate(config)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -150,6 +190,7 @@ def test_broken_configurations_are_refused_by_the_field(change, named):
         ({"kv_type": "q8_0", "quant": "nf4"}, "llama.cpp"),
         ({"context": 10, "new_tokens": 11}, "new_tokens"),
         ({"gpus": 0}, "gpus"),
+        ({"quant": "gptq-4bit", "group_size": 0}, "group_size"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(options, named):
@@ -217,7 +258,8 @@ FIELDS = [
     "qk_rope_head_dim", "sliding_window", "text_config", "n_shared_experts", "mlp_only_layers",
     "linear_num_key_heads", "linear_num_value_heads", "linear_key_head_dim", "index_n_heads",
     "linear_value_head_dim", "linear_conv_kernel_dim", "full_attention_interval", "mlp_layer_types",
-    "attention_chunk_size", "hidden_size_per_layer_input", "per_layer_config",
+    "attention_chunk_size", "hidden_size_per_layer_input", "per_layer_config", "index_head_dim",
+    "num_local_experts", "moe_layer_freq", "indexer_types", "global_head_dim", "kv_channels",
 ]  # fmt: skip
 junk = st.one_of(
     st.none(), st.booleans(), st.integers(), st.integers(0, 300), st.floats(), st.text(max_size=5),
@@ -226,15 +268,20 @@ junk = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+small = {model_type: LLAMA | {"model_type": model_type} for model_type in TRAITS}
+real = {model.config["model_type"]: dict(model.config) for model in models()}
+
+
+@settings(deadline=None, max_examples=400)
 @given(
-    st.sampled_from(list(TRAITS)),
+    st.sampled_from([*small.values(), *real.values()]),
     st.dictionaries(st.sampled_from(FIELDS), junk, max_size=4),
+    st.sets(st.sampled_from(FIELDS), max_size=2),
     formats,
     st.one_of(st.none(), st.integers(-2, 10**7)),
 )
-def test_broken_configurations_get_an_answer_or_a_sentence(model_type, damage, quant, context):
-    config = LLAMA | {"model_type": model_type, "num_hidden_layers": 8} | damage
+def test_broken_configurations_get_an_answer_or_a_sentence(whole, damage, gone, quant, context):
+    config = {key: value for key, value in (whole | damage).items() if key not in gone}
     try:
         e = estimate(config, quant=quant, context=context)
     except LabError as error:
