@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .portraits import published_scores as published_scores
     from .portraits import run_lines as run_lines
     from .quantization import quantize as quantize
+    from .server import serve as serve
 
     __version__: str
 
@@ -39,6 +40,7 @@ _MODULES = {
     "published_scores": "portraits",
     "quantize": "quantization",
     "run_lines": "portraits",
+    "serve": "server",
     "use_language": "i18n",
 }
 """Public name to the module that holds it."""

@@ -9,15 +9,14 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 from .chat_templates import Message, encode_chat, end_of_turn
-from .engines import Engine, Model, Sampling, default_engine, load
+from .engines import Engine, Model, RemoteModel, Sampling, connect, default_engine, load
 from .errors import LabError
 from .i18n import t
 from .tool_calls import ToolCall, read_tool_calls
-
-FinishReason = Literal["stop", "length", "tool_calls", "interrupted"]
+from .turns import FinishReason, LocalTurn, RemoteTurn, Turn
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,15 +43,16 @@ class Reply:
 
 
 class Chat:
-    """One conversation with one loaded model; made by :func:`chat`.
+    """One conversation with one model; made by :func:`chat`.
 
-    model: the :class:`labkit.engines.Model`. sampling: may be replaced between questions.
-    history: the messages so far, as chat templates know them. reply: the last :class:`Reply`.
+    model: the :class:`labkit.engines.Model` or :class:`~labkit.engines.RemoteModel`. sampling: may
+    be replaced between questions. history: the messages so far, as chat templates know them.
+    reply: the last :class:`Reply`.
     """
 
     def __init__(
         self,
-        model: Model,
+        model: Model | RemoteModel,
         *,
         system: str | None = None,
         tools: Iterable[Message] | None = None,
@@ -61,11 +61,13 @@ class Chat:
         self.model = model
         self.sampling = sampling or Sampling()
         self.tools = list(tools or [])
-        self._stop_ids = model.stop_ids | end_of_turn(model)
+        self._stop_ids: frozenset[int] = frozenset()
+        if isinstance(model, Model):
+            self._stop_ids = model.stop_ids | end_of_turn(model)
         self._system = [] if system is None else [_message("system", system)]
         self._busy = threading.Lock()
         self._stopped = threading.Event()
-        if model.chat_template is None and (self._system or self.tools):
+        if _is_base(model) and (self._system or self.tools):
             raise LabError(
                 t(
                     f"'{model.name}' is a base model: it knows neither a system prompt nor tools.",
@@ -149,7 +151,7 @@ class Chat:
             f"{self.model.name} is a base model: it goes on with your text and does not converse.",
             f"{self.model.name} 是基座模型：只会接着你的文本往下写，不会对话。",
         )
-        notes = (self.model.location.note, "" if self.model.chat_template else base)
+        notes = (self.model.note, base if _is_base(self.model) else "")
         return t(" ", "").join(note for note in notes if note)
 
     def __repr__(self) -> str:
@@ -183,23 +185,16 @@ class Chat:
     def _answer(self, text: str | None) -> Iterator[str]:
         start = perf_counter()
         asked = self._asked(text)
-        if self.model.chat_template is None:
-            ids = [*self.model.bos, *self.model.encode(text or "")]
-        else:
-            ids = encode_chat(self.model, asked, self.tools or None)
-        self._check_room(len(ids))
+        turn = self._turn(asked, text)
+        pieces = iter(turn)
         self._stopped.clear()
-        new: list[int] = []
         said: list[str] = []
         finish: FinishReason | None = None
         try:
-            for piece in self._pieces(ids, new):
+            for piece in pieces:
                 said.append(piece)
                 yield piece
-            ended = new[-1] in self._stop_ids or len(new) < self._limit(len(ids))
-            finish = "stop" if ended else "length"
-            if self._stopped.is_set():
-                finish = "interrupted"
+            finish = "interrupted" if self._stopped.is_set() else turn.finish_reason
         except KeyboardInterrupt:
             finish = "interrupted"
         except GeneratorExit:  # the reader left the loop
@@ -208,32 +203,26 @@ class Chat:
         finally:
             if finish is not None:
                 answer = "".join(said)
-                calls = read_tool_calls(answer) if self.tools and finish == "stop" else ()
+                calls: tuple[ToolCall, ...] = ()
+                if self.tools and finish == "stop":
+                    calls = turn.tool_calls or read_tool_calls(answer)
                 seconds = perf_counter() - start
+                tokens = (turn.prompt_tokens, turn.completion_tokens)
                 self.reply = Reply(
-                    answer, "tool_calls" if calls else finish, len(ids), len(new), seconds, calls
+                    answer, "tool_calls" if calls else finish, *tokens, seconds, calls
                 )
                 self.history = [*asked, self._said(answer, calls)]
 
-    def _limit(self, prompt_tokens: int) -> int:
-        room = self.model.context_length - prompt_tokens
-        return min(room, self.sampling.max_new_tokens or room)
-
-    def _pieces(self, ids: list[int], new: list[int]) -> Iterator[str]:
-        """Pieces of the answer up to a stop text; *new* takes the tokens as they come."""
-
-        def until_stop() -> Iterator[int]:
-            for id in self.model.generate(ids, self.sampling, stop_ids=self._stop_ids):
-                new.append(id)
-                if id not in self._stop_ids:
-                    yield id
-                if self._stopped.is_set():
-                    return
-
-        pieces = self.model.decode(until_stop(), special=bool(self.tools))
-        if self.model.chat_template is not None:
-            pieces = _without_leading_space(pieces)
-        return _up_to(pieces, self.sampling.stop)
+    def _turn(self, asked: list[Message], text: str | None) -> Turn:
+        model = self.model
+        if isinstance(model, RemoteModel):
+            return RemoteTurn(model, asked, self.tools, self.sampling, self._stopped)
+        if model.chat_template is None:
+            ids = [*model.bos, *model.encode(text or "")]
+        else:
+            ids = encode_chat(model, asked, self.tools or None)
+        self._check_room(model, len(ids))
+        return LocalTurn(model, ids, self.sampling, self._stop_ids, bool(self.tools), self._stopped)
 
     def _said(self, answer: str, calls: tuple[ToolCall, ...]) -> Message:
         """The answer as a message. Ids of calls are nine characters, as Mistral's template asks."""
@@ -251,15 +240,15 @@ class Chat:
         words, mark, _ = answer.partition("<tool_call>")  # Qwen may say something first
         return _message("assistant", words.strip() if mark else "") | {"tool_calls": made}
 
-    def _check_room(self, tokens: int) -> None:
-        if tokens < self.model.context_length:
+    def _check_room(self, model: Model, tokens: int) -> None:
+        if tokens < model.context_length:
             return
         raise LabError(
             t(
                 f"The context is full: the conversation takes {tokens} tokens,"
-                f" the model holds {self.model.context_length}, answer included.",
+                f" the model holds {model.context_length}, answer included.",
                 f"上下文已满：这段对话有 {tokens} 个词元，"
-                f"而模型连同回答最多容纳 {self.model.context_length} 个。",
+                f"而模型连同回答最多容纳 {model.context_length} 个。",
             ),
             t(
                 "Ask something shorter, or begin anew with chat.reset(); nothing has been lost.",
@@ -269,7 +258,7 @@ class Chat:
 
 
 def chat(
-    name: str | Path | Model,
+    name: str | Path | Model | RemoteModel,
     engine: Engine | None = None,
     *,
     system: str | None = None,
@@ -283,21 +272,30 @@ def chat(
     max_new_tokens: int | None = None,
     seed: int = 0,
     stop: Iterable[str] = (),
+    api_key: str | None = None,
 ) -> Chat:
     """Begin a conversation with a model.
 
     Usage: ``chat = lab.chat("pocket/qwen2.5", temperature=0.7)``; ``chat("你好")``
 
-    name: what :func:`labkit.engines.load` takes, or a loaded model. engine: None takes llama.cpp
-    where it is installed, else Transformers. tools: JSON schemas of functions, as OpenAI and
-    Transformers know them. context: tokens. The rest is :class:`labkit.engines.Sampling`.
+    name: what :func:`labkit.engines.load` takes, the URL of a server that speaks OpenAI's protocol
+    (``http://…/v1``; api_key is its key, else LABKIT_API_KEY), or a loaded model. engine: None
+    takes llama.cpp where it is installed, else Transformers. tools: JSON schemas of functions, as
+    OpenAI and Transformers know them. context: tokens. The rest is
+    :class:`labkit.engines.Sampling`.
     """
     sampling = Sampling(
         temperature, top_k, top_p, min_p, repeat_penalty, max_new_tokens, seed, tuple(stop)
     )
-    if not isinstance(name, Model):
+    if str(name).startswith(("http://", "https://")):
+        name = connect(str(name), api_key=api_key)
+    elif not isinstance(name, Model | RemoteModel):
         name = load(name, engine or default_engine(), context=context)
     return Chat(name, system=system, tools=tools, sampling=sampling)
+
+
+def _is_base(model: Model | RemoteModel) -> bool:
+    return isinstance(model, Model) and model.chat_template is None
 
 
 def _message(role: str, content: str) -> Message:
@@ -321,35 +319,3 @@ def _check(text: str) -> None:
             ),
             t("Type it again, or save it as UTF-8.", "请重新输入，或另存为 UTF-8。"),
         ) from None
-
-
-def _without_leading_space(pieces: Iterable[str]) -> Iterator[str]:
-    """Some families begin an answer with a space or a line break that is no part of it."""
-    begun = False
-    for piece in pieces:
-        piece = piece if begun else piece.lstrip()
-        begun = begun or bool(piece)
-        if piece:
-            yield piece
-
-
-def _up_to(pieces: Iterable[str], stops: tuple[str, ...]) -> Iterator[str]:
-    """The pieces before the first stop text; what may begin one is held back until it is clear."""
-    held = ""
-    for piece in pieces:
-        held += piece
-        if found := [at for stop in stops if (at := held.find(stop)) >= 0]:
-            if min(found):
-                yield held[: min(found)]
-            return
-        keep = max((_overlap(held, stop) for stop in stops), default=0)
-        if ready := held[: len(held) - keep]:
-            yield ready
-        held = held[len(held) - keep :]
-    if held:
-        yield held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of a text could begin the stop text."""
-    return next((n for n in range(len(stop) - 1, 0, -1) if text.endswith(stop[:n])), 0)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 import labkit as lab
 from labkit import pocket
-from labkit.conversation import Chat, _up_to
+from labkit.conversation import Chat
 from labkit.engines import Model, Sampling, load
 from labkit.errors import LabError
 from labkit.pocket.corpus import TOOLS
+from labkit.turns import up_to
 
 ENGINES = ("transformers", "llama.cpp")
 SIZES = {
@@ -167,7 +168,7 @@ texts = st.text("ab<>", max_size=30)
 def test_a_stop_text_ends_the_stream_wherever_the_pieces_break(pieces, stops):
     whole = "".join(pieces)
     found = [at for stop in stops if (at := whole.find(stop)) >= 0]
-    said = "".join(_up_to(pieces, stops))
+    said = "".join(up_to(pieces, stops))
     # A longer stop may begin earlier and still be open when a shorter one closes.
     assert any(said == whole[:at] for at in found) if found else said == whole
     assert not any(stop in said for stop in stops)
@@ -213,7 +214,7 @@ def test_a_name_is_remembered_within_a_conversation():
     assert "Clara" not in chat("What is my name?").text
 
 
-@pytest.mark.parametrize("name", ["qwen2.5", "llama3", "chatglm3"])
+@pytest.mark.parametrize("name", ["qwen2.5", "llama3", "chatglm3", "mistral"])
 def test_a_tool_is_called_and_its_result_told(name):
     chat = lab.chat(model(name), tools=[TOOLS["get_weather"], TOOLS["translate"]])
     reply = chat("How is the weather in Paris?")

@@ -1,4 +1,4 @@
-"""One way to run a model: Transformers and llama.cpp behind the same few verbs.
+"""One way to run a model: Transformers and llama.cpp behind the same few verbs, URLs beside them.
 
 Usage: ``m = load("pocket/qwen2.5")``; then ``m.model(…)``, ``m.tokenizer``, ``m.config``
 """
@@ -10,8 +10,9 @@ from ..extras import has
 from ..hub import locate
 from ..i18n import t
 from .model import Engine, Model, Sampling
+from .openai_api import RemoteModel
 
-__all__ = ["Engine", "Model", "Sampling", "default_engine", "load"]
+__all__ = ["Engine", "Model", "RemoteModel", "Sampling", "connect", "default_engine", "load"]
 
 
 def load(
@@ -52,3 +53,14 @@ def load(
 def default_engine() -> Engine:
     """The engine to talk with: llama.cpp where it is installed, for it starts and runs faster."""
     return "llama.cpp" if has("llama_cpp") else "transformers"
+
+
+def connect(url: str, model: str | None = None, *, api_key: str | None = None) -> RemoteModel:
+    """A model behind a URL that speaks OpenAI's protocol, to be given to :func:`labkit.chat`.
+
+    Usage: ``lab.chat(connect("http://127.0.0.1:8000/v1", "Qwen2.5-7B", api_key=key))``
+
+    url: what ends in ``/v1``. model: its name there; None takes the first that is listed. api_key:
+    None takes the variable LABKIT_API_KEY, if there is one. Raises LabError when nothing answers.
+    """
+    return RemoteModel(url, model, api_key)

@@ -27,7 +27,13 @@ class LlamaModel(Model):
 
     engine = "llama.cpp"
 
-    def __init__(self, location: Location, context: int | None, n_gpu_layers: int) -> None:
+    def __init__(
+        self,
+        location: Location,
+        context: int | None,
+        n_gpu_layers: int,
+        n_threads: int | None = None,
+    ) -> None:
         self._cpp = need("llama_cpp")
         self.location = location
         path = location.path if location.kind == "gguf" else gguf_for(location.path)
@@ -36,7 +42,12 @@ class LlamaModel(Model):
         n_ctx = fitting_context(context or min(trained, DEFAULT_CONTEXT), trained)
         try:
             self.model = self._cpp.Llama(
-                str(path), n_ctx=n_ctx, n_gpu_layers=n_gpu_layers, verbose=False
+                str(path),
+                n_ctx=n_ctx,
+                n_gpu_layers=n_gpu_layers,
+                n_threads=n_threads,
+                n_threads_batch=n_threads,
+                verbose=False,
             )
         except ValueError as error:  # all that llama.cpp says, its reasons go to its own log
             raise LabError(

@@ -84,6 +84,11 @@ class Model(ABC):
     def name(self) -> str:
         return self.location.name
 
+    @property
+    def note(self) -> str:
+        """What must be said wherever its answers are shown; empty for a real model."""
+        return self.location.note
+
     def __repr__(self) -> str:
         return f"<{self.name} · {self.engine} · {self.context_length} tokens>"
 

@@ -1,13 +1,15 @@
 """A model run by Hugging Face Transformers."""
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 from ..errors import LabError
-from ..extras import need
+from ..extras import has, need
 from ..gguf_inspection import inspect_gguf
 from ..hub import Location
 from ..i18n import t
@@ -66,8 +68,14 @@ class TransformersModel(Model):
         if is_silent():
             need("transformers.utils.logging").disable_progress_bar()
         gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        dtype = self._dtype or ("auto" if gpu else "float32")
-        model = self._read("AutoModelForCausalLM", dtype=dtype, use_safetensors=True)
+        options = {"dtype": self._dtype or ("auto" if gpu else "float32"), "use_safetensors": True}
+        quantized = getattr(self.config, "quantization_config", None) or {}
+        if quantized.get("quant_method") == "gptq" and not has("gptqmodel"):
+            # The other reader of the GPTQ format, which also runs it on a CPU.
+            need("auto_round")
+            options["quantization_config"] = need("transformers").AutoRoundConfig(backend="auto")
+        with _errors_only():
+            model = self._read("AutoModelForCausalLM", **options)
         return model.to(gpu or "cpu").eval()
 
     @cached_property
@@ -147,6 +155,20 @@ class TransformersModel(Model):
 
     def close(self) -> None:
         self.__dict__.pop("model", None)
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Readers of quantized weights warn of much that is as it should be."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "autoround", "bitsandbytes")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _processors(sampling: Sampling) -> Any:

@@ -1,0 +1,222 @@
+"""A model as a service: llama.cpp's OpenAI-compatible server in a process of its own.
+
+Usage: ``with lab.serve("pocket/qwen2.5") as server: lab.chat(server.url, api_key=server.api_key)``
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import weakref
+from http.client import HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..errors import LabError
+from ..extras import need
+from ..gguf_files import gguf_for
+from ..hub import locate
+from ..i18n import language, t
+from ..machine import cache_folder
+
+PORT = 8000
+"""The port to try first."""
+
+START = 600
+"""Seconds that loading may take: a large model on a slow disk."""
+
+GRACE = 5
+"""Seconds to finish what is under way when the server is told to stop."""
+
+_LOGS_KEPT = 10
+
+
+class Server:
+    """A server that runs; made by :func:`serve`, ended by :meth:`close` or the ``with`` block.
+
+    url: ends in ``/v1``. api_key: what clients must send; never shown by ``repr``. model: its name
+    to clients. note: what must be said of its answers, as :attr:`labkit.hub.Location.note`.
+    port: where it listens, another one than asked for if that was taken. log: a text file.
+    """
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[str]",
+        url: str,
+        api_key: str,
+        model: str,
+        note: str,
+        port: int,
+        log: Path,
+    ) -> None:
+        self.url, self.api_key, self.model, self.note = url, api_key, model, note
+        self.port, self.log = port, log
+        self._process = process
+        self._stop = weakref.finalize(self, _stop, process)  # also when the interpreter ends
+
+    @property
+    def pid(self) -> int:
+        """The number of the server's process."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there. Usage: ``server.is_running``"""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """Wait until the server ends; its exit status. Usage: ``server.wait()``"""
+        return self._process.wait()
+
+    def close(self) -> None:
+        """Stop the server; answers under way have a few seconds. Usage: ``server.close()``"""
+        self._stop()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = self.url if self.is_running else t("stopped", "已停止")
+        return f"<{self.model} · {state}>"
+
+
+def serve(
+    model: str | Path,
+    *,
+    port: int = PORT,
+    host: str = "127.0.0.1",
+    context: int | None = None,
+    n_gpu_layers: int = -1,
+    n_threads: int | None = None,
+    api_key: str | None = None,
+) -> Server:
+    """Serve a model by OpenAI's protocol, with its own chat template and stop tokens.
+
+    Usage: ``with lab.serve("pocket/qwen2.5") as server: print(server.url, server.api_key)``
+
+    model: what :func:`labkit.engines.load` takes; a folder runs as F16 GGUF. port: the next free
+    one where it is taken (0: any). host: 127.0.0.1 lets only this computer in; "0.0.0.0" everyone
+    on the network, in plain HTTP. context, n_gpu_layers, n_threads: as for llama.cpp; requests are
+    answered one after another, each with the whole context. api_key: None makes one.
+
+    Returns when the server has answered. It ends with :meth:`Server.close`, and with this process
+    however that ends. Raises LabError when the model cannot be loaded or the address not be used.
+
+    The key goes to the server through a pipe: no command line, environment or file shows it.
+    """
+    need("uvicorn")
+    need("fastapi")
+    location = locate(model)
+    gguf = location.path if location.kind == "gguf" else gguf_for(location.path)
+    api_key = api_key or secrets.token_urlsafe(24)
+    order = {
+        "gguf": str(gguf), "name": location.name, "api_key": api_key, "host": host, "port": port,
+        "context": context, "n_gpu_layers": n_gpu_layers, "n_threads": n_threads,
+    }  # fmt: skip
+    process, log = _start(order)
+    try:
+        bound = _first_word(process, log)
+        reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        url = f"http://{f'[{reached}]' if ':' in reached else reached}:{bound}/v1"
+        _check_health(url, api_key, location.name, log)
+    except BaseException:
+        _stop(process)
+        raise
+    return Server(process, url, api_key, location.name, location.note, bound, log)
+
+
+def _start(order: dict[str, Any]) -> tuple["subprocess.Popen[str]", Path]:
+    """The process, told what to do; its stdin stays open, for its end tells that we are gone."""
+    log = _new_log()
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "labkit.server.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            encoding="utf-8",
+            env=os.environ | {"LABKIT_LANG": language(), "PYTHONUTF8": "1"},
+            start_new_session=True,  # else interrupting a cell would end the server, too
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+    assert process.stdin
+    with contextlib.suppress(BrokenPipeError):  # it is gone already; its log says why
+        print(json.dumps(order), file=process.stdin, flush=True)
+    return process, log
+
+
+def _new_log() -> Path:
+    folder = cache_folder() / "logs"
+    folder.mkdir(exist_ok=True)
+    for old in sorted(folder.glob("server-*.log"))[: 1 - _LOGS_KEPT]:
+        old.unlink(missing_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return folder / f"server-{stamp}-{os.getpid()}-{secrets.token_hex(2)}.log"
+
+
+def _first_word(process: "subprocess.Popen[str]", log: Path) -> int:
+    """The port, once the model is loaded; a LabError of the server's is raised here."""
+    assert process.stdout
+    late = threading.Timer(START, process.kill)
+    late.start()
+    try:
+        line = process.stdout.readline()
+    finally:
+        late.cancel()
+    said = json.loads(line) if line else {}
+    if "error" in said:
+        raise LabError(*said["error"])
+    if "port" not in said:
+        raise _broken(log)
+    return int(said["port"])
+
+
+def _check_health(url: str, api_key: str, name: str, log: Path) -> None:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is no other machine
+    request = urllib.request.Request(
+        f"{url}/models", headers={"Authorization": f"Bearer {api_key}"}
+    )
+    try:
+        with direct.open(request, timeout=60) as response:
+            served = [model["id"] for model in json.load(response)["data"]]
+    except (OSError, HTTPException, ValueError) as error:
+        raise _broken(log) from error
+    if served != [name]:
+        raise _broken(log)
+
+
+def _broken(log: Path) -> LabError:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = lines[-1] if lines else t("nothing in its log", "日志为空")
+    return LabError(
+        t(f"The server did not start: {last}", f"服务没有启动：{last}"),
+        t(f"Its log tells more: {log}", f"详情见日志：{log}"),
+    )
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    """Ask, wait, and then do not ask again."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(GRACE + 3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):
+            pipe.close() if pipe else None

@@ -1,0 +1,127 @@
+"""The server's own process: a model of ours behind llama.cpp's OpenAI-compatible app.
+
+It reads one line of JSON from stdin and answers with one line on stdout: the port, once the model
+is loaded and the socket listens, or what went wrong. It ends when stdin does: whoever started it is
+gone then. Everything else it has to say goes to stderr, its log.
+"""
+
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ..engines.llama_cpp import LlamaModel
+from ..errors import LabError
+from ..extras import need
+from ..hub import Location
+from ..i18n import t
+from . import GRACE
+from .requests import chat_handler, set_up
+
+
+def main() -> None:
+    """Serve until told to stop. Usage: ``python -m labkit.server.process`` by :func:`serve`."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print goes into the log
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    order = json.loads(sys.stdin.readline())
+    _end_with_parent()
+    try:
+        listener = _bind(order["host"], order["port"])
+        app = _app(order)
+    except LabError as error:
+        print(json.dumps({"error": [error.what, error.way_out]}), file=out, flush=True)
+        return
+    uvicorn = need("uvicorn")
+    server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=GRACE))
+    listener.listen(512)  # who comes before the app runs waits here
+    print(json.dumps({"port": listener.getsockname()[1]}), file=out, flush=True)
+    out.close()
+    server.run(sockets=[listener])
+
+
+def _app(order: dict[str, Any]) -> Any:
+    """llama.cpp's app, around the model as :func:`labkit.engines.load` would load it."""
+    llama_app = need("llama_cpp.server.app")
+    llama_settings = need("llama_cpp.server.settings")
+    location = Location(order["name"], Path(order["gguf"]), "gguf")
+    model = LlamaModel(location, order["context"], order["n_gpu_layers"], order["n_threads"])
+    model.model.chat_handler = chat_handler(model)
+    proxy = need("llama_cpp.server.model").LlamaProxy
+    proxy.load_llama_from_model_settings = staticmethod(lambda _: model.model)
+    app = llama_app.create_app(
+        server_settings=llama_settings.ServerSettings(
+            api_key=order["api_key"],
+            interrupt_requests=False,  # else a second client would end the first one's answer
+        ),
+        model_settings=[
+            llama_settings.ModelSettings(model=order["gguf"], model_alias=order["name"])
+        ],
+    )
+    set_up(app, model)
+    return app
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket on the wanted port, or on a free one if that is taken."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        if os.name == "posix":  # on Windows it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES) or port == 0:
+                raise
+            listener.bind((address[0], 0, *address[2:]))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LabError(
+            t(f"Cannot listen on {host}:{port}: {reason}.", f"无法监听 {host}:{port}：{reason}。"),
+            t(
+                "Take an address of this computer, such as 127.0.0.1, and a port up to 65535.",
+                "请使用本机地址（如 127.0.0.1）和不超过 65535 的端口。",
+            ),
+        ) from error
+    return listener
+
+
+def _end_with_parent() -> None:
+    """Stop when stdin ends or another process has become the parent.
+
+    The second also holds where the parent forked and its child kept the pipe open; Linux's
+    PR_SET_PDEATHSIG would end the server with the thread, not the process, that started it.
+    """
+
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE + 2)
+        os._exit(1)  # loading a model heeds no signal
+
+    def read() -> None:
+        sys.stdin.read()
+        stop()
+
+    def look() -> None:
+        parent = os.getppid()
+        while os.getppid() == parent:
+            time.sleep(1)
+        stop()
+
+    for watch in (read, look):
+        threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    logging.getLogger("llama-cpp-python").setLevel(logging.WARNING)
+    main()
