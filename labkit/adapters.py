@@ -117,6 +117,26 @@ def linear_modules(net: Any) -> list[str]:
     return list(dict.fromkeys(name.rpartition(".")[2] for name in names))
 
 
+def check_targets(model: Model, targets: Sequence[str] | str) -> None:
+    """Refuse target modules that the model does not have, and name those it has.
+
+    Usage: ``check_targets(model, ("q_proj", "v_proj"))``
+    """
+    known = linear_modules(model.model)
+    missing = [] if isinstance(targets, str) else [name for name in targets if name not in known]
+    if missing or not targets or (isinstance(targets, str) and targets != "all-linear"):
+        raise LabError(
+            t(
+                f"'{model.name}' has no module {', '.join(missing) or repr(targets)}.",
+                f"'{model.name}' 没有模块 {'、'.join(missing) or repr(targets)}。",
+            ),
+            t(
+                f"Choose from: all-linear, {', '.join(known)}.",
+                f"可选：all-linear、{'、'.join(known)}。",
+            ),
+        )
+
+
 def add_lora(
     model: Model,
     *,
@@ -134,20 +154,10 @@ def add_lora(
     A starts random (by seed), B as zeros, so nothing changes before the first step. Raises
     LabError for a module that does not exist, with those that do.
     """
-    torch, peft = need("torch"), need("peft")
-    known = linear_modules(model.model)
-    missing = [] if isinstance(targets, str) else [name for name in targets if name not in known]
-    if missing or not targets or (isinstance(targets, str) and targets != "all-linear"):
-        raise LabError(
-            t(
-                f"'{model.name}' has no module {', '.join(missing) or repr(targets)}.",
-                f"'{model.name}' 没有模块 {'、'.join(missing) or repr(targets)}。",
-            ),
-            t(
-                f"Choose from: all-linear, {', '.join(known)}.",
-                f"可选：all-linear、{'、'.join(known)}。",
-            ),
-        )
+    check_targets(model, targets)
+    torch = need("torch")
+    with _quiet():  # it brings bitsandbytes, if that is there
+        peft = need("peft")
     settings = peft.LoraConfig(
         r=rank,
         lora_alpha=2 * rank if alpha is None else alpha,
@@ -348,9 +358,11 @@ def save_model(model: Model, folder: str | Path, dtype: str | None = None) -> Pa
     }
     size = sum(tensor.nbytes for tensor in state.values())
     with replacing(folder, size, folder=True) as part:
-        before, net.config.dtype = net.config.dtype, kind
         net.save_pretrained(part, state_dict=state)
-        net.config.dtype = before
+        config = part / "config.json"  # says what the model held, not what was written
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings["dtype"] = str(kind).removeprefix("torch.")
+        config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         model.tokenizer.save_pretrained(part)
         if folder.exists():
             shutil.rmtree(folder)

@@ -8,12 +8,12 @@ Measured are exact match on the task's test half, exact match on what the model 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .adapters import base_digest, load_base, save_adapter, save_model
+from .adapters import base_digest, check_targets, load_base, save_adapter, save_model
 from .engines import Model
 from .errors import LabError
 from .hub import Location, locate
@@ -24,10 +24,10 @@ from .progress import Callback
 from .scoring import answers
 from .storage import digest
 from .tables import Table
-from .tasks import Task, load_task
+from .tasks import SPLITS, Task, load_task
 from .training import Point, open_base, train
-from .training_advice import Plan, advising
-from .training_data import MULTIPLE, encode_samples
+from .training_advice import Plan
+from .training_data import MULTIPLE, Sample, encode_samples
 from .training_memory import METHODS
 from .training_peak import count_peak, peak_apart
 from .training_settings import DTYPES, LEARNING_RATES, Settings, default_precision
@@ -142,10 +142,9 @@ def finetune(
     and called again it trains anew. Raises LabError for a faulty data set, settings that cannot
     be, a sample longer than the context, and too little memory, with what would fit.
     """
-    _known(options)
-    job = _prepare(model, task, method, options, out)
-    before = _ask(load_base(job.name, dtype=job.dtype), job.task, old_skills, job.location)
-    return _tune(job, before, old_skills, measure_memory, callback)
+    jobs = [_Job.make(model, load_task(task), method, options, out)]
+    (report,) = _tune_all(jobs, old_skills, measure_memory, callback)
+    return report
 
 
 def compare_methods(
@@ -164,12 +163,9 @@ def compare_methods(
     Learning rates are each method's own unless ``learning_rate`` gives one. The rest is as in
     :func:`finetune`.
     """
-    _known(options)
-    jobs = [_prepare(model, task, method, options, None) for method in methods]
-    base = load_base(jobs[0].name, dtype=jobs[0].dtype)
-    before = _ask(base, jobs[0].task, old_skills, jobs[0].location)
-    rows = [_tune(job, before, old_skills, measure_memory, callback) for job in jobs]
-    return Comparison(tuple(rows))
+    task = load_task(task)
+    jobs = [_Job.make(model, task, method, options, None) for method in methods]
+    return Comparison(tuple(_tune_all(jobs, old_skills, measure_memory, callback)))
 
 
 # --- one tuning -------------------------------------------------------------------------------
@@ -179,11 +175,36 @@ def compare_methods(
 class _Job:
     """All that is settled before a weight is read."""
 
-    name: str
     location: Location
     task: Task
     settings: Settings
     out: Path
+
+    @classmethod
+    def make(
+        cls,
+        model: str | Path,
+        task: Task,
+        method: str,
+        options: dict[str, Any],
+        out: str | Path | None,
+    ) -> "_Job":
+        names = [field.name for field in fields(Settings) if field.name != "method"]
+        for option in options:
+            if option not in names:
+                raise LabError(
+                    t(f"There is no setting '{option}'.", f"没有名为 '{option}' 的设置。"),
+                    t(f"Known: {', '.join(names)}.", f"可用的有：{'、'.join(names)}。"),
+                )
+        settings, location = Settings(method, **options), locate(model)
+        if settings.learning_rate is None:
+            rates = POCKET_RATES if location.is_pocket else LEARNING_RATES
+            settings = replace(settings, learning_rate=rates[method])
+        if out is None:
+            made_of = digest(f"{model} {task.digest} {settings}", [location.path / "config.json"])
+            short = str(model).rstrip("/").rpartition("/")[2]
+            out = cache_folder() / "finetune" / f"{short}-{task.name}-{method}-{made_of}"
+        return cls(location, task, settings, Path(out))
 
     @property
     def precision(self) -> str:
@@ -193,59 +214,55 @@ class _Job:
     def dtype(self) -> str:
         return DTYPES[self.precision]
 
-
-def _known(options: dict[str, Any]) -> None:
-    names = [field.name for field in fields(Settings) if field.name != "method"]
-    for option in options:
-        if option not in names:
-            raise LabError(
-                t(f"There is no setting '{option}'.", f"没有名为 '{option}' 的设置。"),
-                t(f"Known: {', '.join(names)}.", f"可用的有：{'、'.join(names)}。"),
-            )
+    def plan(self, samples: Sequence[Sample]) -> Plan:
+        """What memory is predicted from: the longest sample, padded as it will be."""
+        longest = max(len(sample.ids) for sample in samples)
+        seq = -(-longest // MULTIPLE) * MULTIPLE
+        return Plan(self.location.path, self.settings, self.precision, seq)
 
 
-def _prepare(
-    model: str | Path,
-    task: str | Path | Task,
-    method: str,
-    options: dict[str, Any],
-    out: str | Path | None,
-) -> _Job:
-    settings, location = Settings(method, **options), locate(model)
-    if settings.learning_rate is None:
-        rates = POCKET_RATES if location.is_pocket else LEARNING_RATES
-        settings = replace(settings, learning_rate=rates[method])
-    loaded = load_task(task)
-    if out is None:
-        made_of = digest(f"{model} {loaded!r} {settings}", [location.path / "config.json"])
-        short = str(model).rstrip("/").rpartition("/")[2]
-        out = cache_folder() / "finetune" / f"{short}-{loaded.name}-{method}-{made_of}"
-    return _Job(str(model), location, loaded, settings, Path(out))
+def _tune_all(
+    jobs: list[_Job],
+    old_skills: "Sequence[Item] | None",
+    measure_memory: bool,
+    callback: Callback | None,
+) -> Iterator[Report]:
+    """Each job on the same data; what can be refused is refused before anything takes long."""
+    task, location = jobs[0].task, jobs[0].location
+    base = load_base(location.name, dtype=jobs[0].dtype)
+    samples, validation, _ = (encode_samples(base, getattr(task, split), split) for split in SPLITS)
+    for job in jobs:
+        job.plan(samples).check()
+        if job.settings.method != "full":
+            check_targets(base, job.settings.targets)
+    if old_skills is None:
+        old_skills = _old_skills() if location.is_pocket else ()
+    before = _ask(base, task, old_skills)
+    base.close()  # what is tuned is read anew, in its own precision
+    for job in jobs:
+        yield _tune(job, samples, validation, before, old_skills, measure_memory, callback)
 
 
 def _tune(
     job: _Job,
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
     before: "_Answers",
-    old_skills: "Sequence[Item] | None",
+    old_skills: "Sequence[Item]",
     measure_memory: bool,
     callback: Callback | None,
 ) -> Report:
-    settings, method = job.settings, job.settings.method
-    plain = load_base(job.name, dtype=job.dtype)  # weights are read when asked for: not yet
-    samples = encode_samples(plain, job.task.train, "train")
-    validation = encode_samples(plain, job.task.validation, "validation")
-    encode_samples(plain, job.task.test, "test")  # says now what is too long
-    longest = max(len(sample.ids) for sample in samples)
-    plan = Plan(job.location.path, settings, job.precision, -(-longest // MULTIPLE) * MULTIPLE)
-    with advising(plan), count_peak() as counted:
-        model = open_base(job.name, settings, job.dtype)
+    settings, method, name = job.settings, job.settings.method, job.location.name
+    plan = job.plan(samples)
+    identity = f"{base_digest(job.location)} {job.task.digest}"
+    work = job.out.with_name(f"{job.out.name}.checkpoints")
+    with plan.advising(), count_peak() as counted:
+        model = open_base(name, settings, job.dtype)
         trainable = sum(p.numel() for p in model.model.parameters() if p.requires_grad)
-        identity = f"{base_digest(job.location)} {digest(repr(job.task.train))}"
-        work = job.out.with_name(f"{job.out.name}.checkpoints")
         run = train(
             model, samples, validation, settings, work, identity=identity, callback=callback
         )
-    after = _ask(model, job.task, old_skills, job.location)
+    after = _ask(model, job.task, old_skills)
     if method == "full":
         folder = save_model(model, job.out)
     else:
@@ -253,7 +270,7 @@ def _tune(
     shutil.rmtree(work)
     peak = counted.bytes
     if peak is None and measure_memory:
-        peak = peak_apart(job.name, settings, job.dtype, plan.seq)
+        peak = peak_apart(name, settings, job.dtype, plan.seq)
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return Report(
         method=method,
@@ -267,12 +284,12 @@ def _tune(
         seconds=run.seconds,
         peak_memory=peak,
         predicted_memory=plan.predict().total,
-        model=job.name,
+        model=name,
         steps=run.steps,
         best_step=run.best_step,
         steps_per_second=run.steps / run.seconds,
         test_questions=len(job.task.test),
-        old_questions=after.old_questions,
+        old_questions=len(old_skills),
         seed=settings.seed,
         device=str(model.model.device),
         folder=folder,
@@ -285,17 +302,16 @@ def _tune(
 class _Answers:
     task: float
     old: float | None
-    old_questions: int
 
 
-def _ask(
-    model: Model, task: Task, old_skills: "Sequence[Item] | None", location: Location
-) -> _Answers:
+def _ask(model: Model, task: Task, old_skills: "Sequence[Item]") -> _Answers:
     """Shares of right answers, on the task and on what the model could do before."""
-    if old_skills is None and location.is_pocket:
-        old_skills = [item for skill in OLD_SKILLS for item in held_out(skill, OLD_QUESTIONS)]
     old = exact_match(model, old_skills) if old_skills else None
-    return _Answers(exact_match(model, task.test), old, len(old_skills or ()))
+    return _Answers(exact_match(model, task.test), old)
+
+
+def _old_skills() -> "list[Item]":
+    return [item for skill in OLD_SKILLS for item in held_out(skill, OLD_QUESTIONS)]
 
 
 def exact_match(model: Model, items: "Sequence[Item]") -> float:

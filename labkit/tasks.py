@@ -14,6 +14,7 @@ from .errors import LabError
 from .i18n import t
 from .pocket.corpus import Item
 from .pocket.tasks import SIZES, TASKS, make_split
+from .storage import digest
 from .tables import Table
 
 SPLITS = tuple(SIZES)
@@ -40,6 +41,11 @@ class Task:
     train: tuple[Item, ...]
     validation: tuple[Item, ...]
     test: tuple[Item, ...]
+
+    @property
+    def digest(self) -> str:
+        """What tells one task's samples from another's."""
+        return digest(repr((self.train, self.validation, self.test)))
 
     def table(self, count: int = 3) -> Table:
         """The first samples of the test: question and right answer."""

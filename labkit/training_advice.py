@@ -77,25 +77,29 @@ class Plan:
             ),
         )
 
+    def check(self) -> None:
+        """Refuse what cannot fit. Usage: ``plan.check()``
 
-@contextmanager
-def advising(plan: Plan) -> Iterator[None]:
-    """Refuse what cannot fit, and turn running out of memory inside into advice.
+        A GPU may try, for the estimate is one, and says when it is full. A CPU does not say no:
+        the system would slow to a halt or end the process.
+        """
+        free = free_memory()
+        if self.predict().total > free and not need("torch").cuda.is_available():
+            raise self.advice(free)
 
-    Usage: ``with advising(plan): train(…)``
+    @contextmanager
+    def advising(self) -> Iterator[None]:
+        """Turn running out of memory inside into advice.
 
-    A CPU is asked beforehand, for it does not say no: the system would slow to a halt or end the
-    process. A GPU may try, for the estimate is one, and says when it is full.
-    """
-    free = free_memory()
-    if plan.predict().total > free and not need("torch").cuda.is_available():
-        raise plan.advice(free)
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise plan.advice(free) from error
+        Usage: ``with plan.advising(): train(…)``
+        """
+        free = free_memory()
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self.advice(free) from error
 
 
 def free_memory() -> int:

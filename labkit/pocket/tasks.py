@@ -36,7 +36,7 @@ LEVELS = (
     Text("yellow: today", "黄色：今天就诊"),
     Text("red: now", "红色：立刻就诊"),
 )
-OLD, HOT = 65, 39
+OLD, HOT = 70, 39
 """From this age in years, or from this temperature in degrees, one level more urgent."""
 
 
