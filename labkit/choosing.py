@@ -1,4 +1,4 @@
-"""The commands for choosing a model: ``models``, ``estimate`` and ``pick``."""
+"""The commands for choosing a model: ``models``, ``estimate``, ``pick`` and ``costs``."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,8 +9,10 @@ from .console import Json, both, make_table, print_json, say
 from .i18n import t
 
 if TYPE_CHECKING:
-    from .catalog import Model
+    from .catalog import Model, Price
     from .picker import Picks
+    from .quotes import Exchange, Purchase, Tariff, Throughput
+    from .tables import Table
 
 app = typer.Typer()
 
@@ -278,3 +280,100 @@ def pick(
         ram_type=ram_type,
     )
     print_json(picks) if as_json else _print_picks(picks)
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """What ``labkit costs --prices --json`` prints."""
+
+    prices: "tuple[Price, ...]"
+    purchases: "tuple[Purchase, ...]"
+    tariffs: "tuple[Tariff, ...]"
+    throughputs: "tuple[Throughput, ...]"
+    exchange: "Exchange"
+
+
+@app.command(
+    "costs",
+    help=both(
+        "A workload by API, on rented GPUs and on your own: a month, break-even, what moves it.",
+        "比较 API、租用 GPU 与自有机器的月成本、盈亏平衡点及其影响因素。",
+    ),
+)
+def show_costs(
+    api: Annotated[
+        str, typer.Argument(help=both("Words that name one price.", "能确定一个报价的关键词。"))
+    ] = "",
+    gpu: Annotated[
+        str, typer.Option(help=both("Of the catalogue.", "目录中的型号。"))
+    ] = "RTX 4090",
+    place: Annotated[
+        Literal["us", "cn"], typer.Option(help=both("Of the tariff.", "电价所在地。"))
+    ] = "us",
+    requests: Annotated[float | None, typer.Option(help=both("A month.", "每月请求数。"))] = None,
+    assumed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help=both(
+                "Another assumption, as wage=25; may be repeated.",
+                "修改其他假设，如 wage=25，可写多次。",
+            ),
+        ),
+    ] = None,
+    currency: Annotated[
+        Literal["USD", "CNY"], typer.Option(help=both("To show.", "显示的货币。"))
+    ] = "USD",
+    prices: Annotated[
+        bool,
+        typer.Option(
+            "--prices",
+            help=both("List prices, those that match the words.", "列出匹配关键词的价格。"),
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    from . import costs, quotes
+    from .assumptions import DEFAULT_API, assume
+
+    if prices:
+        if as_json:
+            return print_json(
+                PriceList(
+                    quotes.matching_prices(api),
+                    quotes.purchases(),
+                    quotes.tariffs(),
+                    quotes.throughputs(),
+                    quotes.exchange(),
+                )
+            )
+        return _print_tables(
+            quotes.api_prices(api, currency=currency), quotes.gpu_prices(currency=currency)
+        )
+    values = dict(map(_assignment, assumed or ()))
+    if requests is not None:
+        values["requests"] = requests
+    assumptions = assume(api or DEFAULT_API, gpu, place=place, **values)
+    result = costs.compare_costs(assumptions, currency=currency)
+    if as_json:
+        return print_json(result)
+    _print_tables(result.assumptions_table(), result.table(), result.sensitivity_table())
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    """The name and the number of ``wage=25``."""
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise typer.BadParameter(
+            t(f"--set {text}: write name=number.", f"--set {text}：请写成 名称=数字。")
+        ) from None
+
+
+def _print_tables(*tables: "Table") -> None:
+    from rich.console import Console
+
+    for table in tables:
+        Console().print(make_table(table.header, table.rows))
+        say(table.note)

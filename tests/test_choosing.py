@@ -8,7 +8,9 @@ from typing import Any, get_args
 import pytest
 
 from labkit import catalog, choosing
+from labkit.assumptions import assume
 from labkit.cli import run
+from labkit.costs import Costs, compare_costs
 from labkit.memory import estimate
 from labkit.needs import list_needs
 from labkit.picker import Option, Picks, pick
@@ -148,3 +150,34 @@ def test_bad_input_is_a_sentence_and_a_way_out(labkit, line, words):
 def test_wrong_usage_is_2(labkit, line):
     status, out, errors = labkit(line)
     assert (status, out) == (2, "") and errors
+
+
+def test_costs_prints_the_comparison(labkit):
+    line = "costs llama-3.1-8b-instant --requests 2e6 --place cn --set wage=25"
+    got = result(labkit, line)
+    assert list(got) == fields(Costs)
+    a = assume("llama-3.1-8b-instant", place="cn", requests=2e6, wage=25)
+    assert [w["total"] for w in got["ways"]] == [w.total for w in compare_costs(a).ways]
+    assert got["assumptions"]["sources"]["tariff"]["as_of"] == "2024-03"
+    status, out, _ = labkit("costs --currency CNY --lang zh")
+    assert status == 0 and "盈亏平衡点" in out and "¥" in out and "tariff" in out
+
+
+def test_costs_lists_prices(labkit):
+    got = result(labkit, "costs gpt-4o --prices")
+    assert {p["model"] for p in got["prices"]} == {"gpt-4o", "gpt-4o-mini"}
+    assert got["exchange"]["as_of"] and got["purchases"] and got["tariffs"]
+    status, out, _ = labkit("costs deepseek --prices")
+    assert status == 0 and "deepseek-v4-flash" in out and "days old" in out and "H100" in out
+
+
+def test_costs_refuses_nonsense(labkit):
+    for line, words in (
+        ("costs qwen-plus", "means 2 prices"),
+        ("costs --set wage=-1", "wage=-1.0 does not work"),
+        ("costs --set salary=1", "no assumption 'salary'"),
+        ("costs --gpu L4", "Not known for L4"),
+    ):
+        status, out, errors = labkit(line)
+        assert (status, out) == (1, "") and words in errors
+    assert labkit("costs --set wage")[0] == 2
