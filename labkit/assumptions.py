@@ -14,7 +14,6 @@ from .errors import LabError
 from .i18n import t
 from .quotes import exchange, find_device, find_price, purchases, rentals, tariffs, throughputs
 
-
 DEFAULT_API = "gpt-6-luna"
 """A small closed model of autumn 2026, among the cheapest: what open ones are measured against."""
 
