@@ -9,6 +9,7 @@ Not covered: engines other than llama.cpp, several users at once (``batch``), vi
 """
 
 import html
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -73,6 +74,12 @@ class Option:
         low, high = self.tokens_per_second_low, self.tokens_per_second_high
         return "?" if low is None or high is None else f"{low:.0f}–{high:.0f}"
 
+    @property
+    def reasons(self) -> str:
+        """The most telling reasons, those for on one line and those against on the next."""
+        lines = (("+ ", self.reasons_for[:4]), ("− ", self.reasons_against[:3]))
+        return "\n".join(sign + t("; ", "；").join(some) for sign, some in lines if some)
+
     def explain(self) -> Table:
         """The sum that decided its place, criterion by criterion."""
         rows = [(str(criteria()[key].says), f"{n:+.2f}") for key, n in self.points_by.items()]
@@ -100,23 +107,22 @@ class Picks:
         return tuple(o for o in self.options if o.points >= least or not o.fits)
 
     def table(self, limit: int = 10) -> Table:
-        """The first options as rows of words."""
+        """The first options as rows of words, each with its reasons below."""
         header = (
             t("Model", "模型"), t("GGUF type", "GGUF 类型"), t("Context", "上下文"),
             t("Memory", "内存占用"), t("Tokens/s", "词元/秒"), t("Download", "下载"),
-            t("Licence", "许可证"), t("For", "理由"), t("Against", "不足"),
+            t("Licence", "许可证"),
         )  # fmt: skip
+        shown = self.shown[:limit]
         rows = [
             (
                 o.model, o.quant, f"{o.context:,}",
-                t(f"{show_bytes(o.total)} of {show_bytes(self.machine.total)}",
-                  f"{show_bytes(o.total)} / {show_bytes(self.machine.total)}"),
+                f"{show_bytes(o.total)} / {show_bytes(self.machine.total)}",
                 o.speed, show_bytes(o.download), o.license,
-                "\n".join(o.reasons_for[:4]), "\n".join(o.reasons_against[:3]),
             )
-            for o in self.shown[:limit]
+            for o in shown
         ]  # fmt: skip
-        return Table(header, rows, "\n".join(self.notes()))
+        return Table(header, rows, "\n".join(self.notes()), [o.reasons for o in shown])
 
     def notes(self) -> list[str]:
         """What must be said below the options."""
@@ -133,8 +139,7 @@ class Picks:
         for number, o in enumerate(self.shown[:10], 1):
             facts = (o.model, o.quant, show_bytes(o.total), f"{o.speed} t/s", o.license)
             lines.append(f"{number}. {' · '.join(facts)}")
-            lines += [f"   + {reason}" for reason in o.reasons_for[:4]]
-            lines += [f"   - {reason}" for reason in o.reasons_against[:3]]
+            lines.append(textwrap.indent(o.reasons, "   "))
         return "\n".join([*lines, *self.notes()])
 
     def _repr_html_(self) -> str:

@@ -88,6 +88,7 @@ def _gpu_share(estimate: Estimate) -> float:
     return estimate.n_gpu_layers / estimate.n_layers
 
 
+@cache
 def find_bandwidth(name: str | None) -> tuple[float, float] | None:
     """Peak memory bandwidth in bytes per second, lowest and highest of what the name can mean.
 

@@ -1,6 +1,7 @@
 """A table for a reader: plain text in a terminal, HTML in a notebook."""
 
 import html
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,27 +13,36 @@ CELL = "padding: 0.15em 0.8em 0.15em 0; text-align: left; vertical-align: top"
 class Table:
     """Column names and rows of words; shows itself.
 
-    Usage: ``Table(("Model", "Size"), [("Qwen2.5-7B", "4.36 GiB")])``. note: a line below.
+    Usage: ``Table(("Model", "Size"), [("Qwen2.5-7B", "4.36 GiB")])``. note: a line below. below:
+    for each row a text that runs under it over the whole width; none where empty.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    below: Sequence[str] = ()
 
     def __str__(self) -> str:
         lines = [self.header, *self.rows]
         widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
-        text = (
+        text = [
             "  ".join(pad(word, size) for word, size in zip(line, widths, strict=True)).rstrip()
             for line in lines
-        )
+        ]
+        if self.below:
+            under = ["", *(textwrap.indent(one, "    ") for one in self.below)]
+            text = [line for pair in zip(text, under, strict=True) for line in pair if line]
         return "\n".join([*text, *filter(None, [self.note])])
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th style="{CELL}">{html.escape(word)}</th>' for word in self.header)
+        wide = f'<tr><td colspan="{len(self.header)}" style="{CELL}; padding-left: 2em">'
+        under = [f"{wide}{_lines(one)}</td></tr>" for one in self.below] or [""] * len(self.rows)
         body = "".join(
-            "<tr>" + "".join(f'<td style="{CELL}">{_lines(word)}</td>' for word in row) + "</tr>"
-            for row in self.rows
+            "<tr>"
+            + "".join(f'<td style="{CELL}">{_lines(word)}</td>' for word in row)
+            + f"</tr>{more}"
+            for row, more in zip(self.rows, under, strict=True)
         )
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"

@@ -70,7 +70,7 @@ def test_the_view_shows_what_the_picker_says_and_redraws():
     moved = HardwarePicker(MACHINE)
     moved.move(vram=23.5)
     assert shown.value == moved._repr_html_()
-    parts(box, ipywidgets.Dropdown)[0].value = "chinese"
+    parts(box, ipywidgets.SelectionSlider)[0].value = "chinese"
     moved.move(need="chinese")
     assert shown.value == moved._repr_html_()
 

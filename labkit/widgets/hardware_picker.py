@@ -115,7 +115,7 @@ def show_hardware_picker(machine: Budget | None = None) -> Any:
         style = {"description_width": "9em"}
         return kind(description=label, style=style, layout=w.Layout(width="34em"), **values)
 
-    slide = {"min": 0, "step": 0.01, "readout_format": ".2f", "continuous_update": False}
+    slide = {"min": 0, "step": 0.1, "readout_format": ".1f", "continuous_update": False}
     most_vram, most_ram = view.most
     controls = {
         "vram": control(
@@ -124,11 +124,13 @@ def show_hardware_picker(machine: Budget | None = None) -> Any:
         "ram": control(
             w.FloatSlider, t("RAM, GiB", "内存（GiB）"), value=view.ram, max=most_ram, **slide
         ),
+        # A slider, not a list: JupyterLab takes the up and down keys from a list.
         "need": control(
-            w.Dropdown,
+            w.SelectionSlider,
             t("Need", "用途"),
             options=[(str(need.name), key) for key, need in list_needs().items()],
             value=view.need,
+            continuous_update=False,
         ),
         "languages": control(
             w.Text, t("Languages", "语言"), placeholder="zh en", continuous_update=False

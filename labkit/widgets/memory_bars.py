@@ -68,6 +68,6 @@ def _row(bar: Bar, names: dict[str, str], marks: dict[str, int], longest: int) -
         f'<td style="width: 24em"><div role="img" aria-label="{html.escape(words)}" '
         f'title="{html.escape(words)}" '
         f'style="position: relative; display: flex; width: 24em">{pieces}{lines}</div></td>'
-        f'<td style="text-align: right">{show_bytes(bar.total)}</td>'
+        f'<td style="text-align: right; padding-left: 1em">{show_bytes(bar.total)}</td>'
         f'<td style="text-align: left">{fits}</td></tr>'
     )

@@ -84,7 +84,7 @@ class MemoryExplorer:
 def show_memory_explorer(model: str = "Qwen2.5-7B", machine: Budget | None = None) -> Any:
     """The explorer with a slider for the context; its fixed HTML form in static renderings.
 
-    Usage: ``show_memory_explorer("Yi-34B-200K")`` as the last line of a cell. Arrow keys move the
+    Usage: ``show_memory_explorer("Yi-34B-200K")`` as the last line of a cell. Arrow keys move a
     slider, Tab leads to the cache type. Raises LabError for a model that is not in the catalogue.
     """
     view = MemoryExplorer(model, machine)
@@ -99,7 +99,7 @@ def show_memory_explorer(model: str = "Qwen2.5-7B", machine: Budget | None = Non
         description=t("Context", "上下文"),
         **wide,
     )
-    cache = w.Dropdown(
+    cache = w.SelectionSlider(  # not a list, from which JupyterLab takes the arrow keys
         options=CACHES, value=view.kv_type, description=t("KV cache", "KV 缓存"), **wide
     )
     shown = w.HTML(view._repr_html_())

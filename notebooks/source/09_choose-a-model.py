@@ -260,12 +260,12 @@ for users in (1, 8):
 # %% [markdown] lang="en"
 # ## Runtime: scratch space
 #
-# llama.cpp reads a prompt 512 tokens at a time and reserves one buffer for that, in 32-bit numbers. With flash attention, on by default in this lesson, its largest part is the scores of every vocabulary entry for all 512 tokens, beside their hidden states; the figure stands in llama.cpp's log as *compute buffer size*. One row of scores for sampling comes on top:
+# llama.cpp reads a prompt 512 tokens at a time and reserves one buffer for that, in 32-bit numbers. With flash attention, on by default in this lesson, its largest part is the scores of every vocabulary entry for all 512 tokens, beside their hidden states; the figure stands in llama.cpp's log as *compute buffer size*. (From about 70,000 tokens on, the mask over the context outgrows them.) One row of scores for sampling comes on top:
 
 # %% [markdown] lang="zh"
 # ## 运行缓冲：草稿纸
 #
-# llama.cpp 读提示词时一次算 512 个词元，为此预留一块 32 位数的缓冲。开着 flash attention 时（本课默认开着），占得最多的是这 512 个词元在整张词表上的打分，再加上它们的隐藏状态；llama.cpp 的日志里写作 *compute buffer size*。采样时还要一行打分：
+# llama.cpp 读提示词时一次算 512 个词元，为此预留一块 32 位数的缓冲。开着 flash attention 时（本课默认开着），占得最多的是这 512 个词元在整张词表上的打分，再加上它们的隐藏状态；llama.cpp 的日志里写作 *compute buffer size*。（上下文超过大约七万个词元后，注意力掩码会变成最大的一块。）采样时还要一行打分：
 
 # %%
 c = model.config
@@ -387,12 +387,16 @@ from labkit.needs import weights
 weights()
 
 # %% [markdown] lang="en"
-# You may disagree with any number here; it stands in a file, and the order follows it. Two rules are not points: a model is left out where a newer one of its line is of about its size, and nothing counts as a score that has no published source.
+# You may disagree with any number here; it stands in a file, and the order follows it. Take the second line: why does age weigh so much? In the tables of the Qwen3 report, models of April 2025 reach what models of September 2024 needed 1.3 (MMLU) to 3.5 times (EvalPlus) the size for. At ten points a doubling, that is 6 to 29 points a year; we count 12, and 18 where mathematics or code decides.
+#
+# Three rules are not points: a model is left out where a newer one of its line is of about its size; nothing counts as a score that has no published source; and what lies more than 25 points below the first is counted, not shown.
 #
 # For Chinese, all on the card, the first three:
 
 # %% [markdown] lang="zh"
-# 哪个数字你不同意都行：它们写在一个文件里，改了，顺序就跟着变。还有两条规则不计分：同系列里有了规模相当的新模型，旧的就不再列出；没有公开出处的成绩一律不算。
+# 哪个数字你不同意都行：它们写在一个文件里，改了，顺序就跟着变。就说第二行：凭什么早一年要扣这么多分？Qwen3 技术报告的表格里，2024 年 9 月的模型要大到 1.3 倍（MMLU）至 3.5 倍（EvalPlus），成绩才赶得上 2025 年 4 月的模型。按规模翻一番 10 分折算，相当于每年 6 到 29 分；我们取 12 分，看重数学或代码时取 18 分。
+#
+# 还有三条规则不计分：同系列里有了规模相当的新模型，旧的就不再列出；没有公开出处的成绩一律不算；比第一名低 25 分以上的只报个数，不再列出。
 #
 # 用途选中文，全部放进显卡，前三名是：
 
@@ -466,10 +470,10 @@ Table(header, [best(need, laptop) for need in list_needs()])
 Table(header, [best(need, card) for need in list_needs()])
 
 # %% [markdown] lang="en"
-# The upper table allows offload, the lower one does not. Compare the last columns: RAM buys a larger model and pays with speed, since it is read three times more slowly than this card's memory. A mixture of experts suffers least: it reads little per token.
+# The upper table allows offload, the lower one does not. RAM buys finer weights, or a larger model, as for code; where layers really lie there (compare `n_gpu_layers`), it costs speed, since RAM is read three times more slowly than this card's memory. A mixture of experts (the `A3B` in its name: 3 billion active) suffers least: it reads little per token.
 
 # %% [markdown] lang="zh"
-# 上面一张表允许卸载，下面一张不允许。比较最后一列：有了内存，模型可以更大，代价是速度，因为这种内存的带宽只有这块显卡的三分之一。混合专家模型吃亏最少：它每个词元读得少。
+# 上面一张表允许卸载，下面一张不允许。有了内存，量化可以更细，模型也可以更大（比如写代码那一行）；真有层放到内存里时（对比 `n_gpu_layers`），就要拿速度来换，因为这种内存的带宽只有这块显卡的三分之一。混合专家模型（名字里的 `A3B` 表示激活参数约 3B）吃亏最少：它每个词元读得少。
 
 # %%
 for name in ("RTX 4060", "DDR5-5600 dual channel"):
@@ -478,12 +482,12 @@ for name in ("RTX 4060", "DDR5-5600 dual channel"):
 # %% [markdown] lang="en"
 # ### By context
 #
-# A longer context takes memory from the weights: a coarser type, a smaller model, or one with a small cache.
+# A longer context takes memory from the weights: a coarser type, a smaller model, or one with a small cache. (Some models reach their longest context only with **YaRN** switched on; the picker then says so and writes it into the command.)
 
 # %% [markdown] lang="zh"
 # ### 按上下文
 #
-# 上下文加长，就要从权重那里挤内存：换更粗的量化、更小的模型，或者缓存小的模型。
+# 上下文加长，就要从权重那里挤内存：换更粗的量化、更小的模型，或者缓存小的模型。（有些模型要开启 **YaRN** 才能用到最长的上下文，遇到时选型器会说明，并写进命令里。）
 
 # %%
 for context in (4096, 32768, 131072):
@@ -630,10 +634,10 @@ for change in ({}, shorter, cache8, coarser, {"model": "Llama-3.2-3B"}):
     print(f"{est.total <= card.vram!s:6}{show_bytes(est.total):>9}  {change or asked}")
 
 # %% [markdown] lang="en"
-# The fifth way is offload, and its price is time. Layers on the card, bytes there and in RAM, tokens per second; in the last line, those of a card on which all of it would fit:
+# A coarser type alone is not enough here: nearly half of the sum is cache, which it does not touch. The fifth way is offload, and its price is time. Layers on the card, bytes there and in RAM, tokens per second; in the last line, those of a card on which all of it would fit:
 
 # %% [markdown] lang="zh"
-# 第五个办法是卸载，代价是时间。依次是显卡上的层数、显存和内存各占多少、每秒词元数；最后一行是假如显存够、全放得下时的速度：
+# 只换更粗的量化还不够：这笔账里将近一半是缓存，量化权重动不了它。第五个办法是卸载，代价是时间。依次是显卡上的层数、显存和内存各占多少、每秒词元数；最后一行是假如显存够、全放得下时的速度：
 
 # %%
 part = lab.estimate(**asked, vram=card.vram)
