@@ -117,9 +117,11 @@ def draw_bars(
         axes.invert_yaxis()
         if log:
             axes.set_xscale("log", base=2)
+            axes.minorticks_off()
         axes.margins(x=0.14, y=0.01)
         axes.set_xlabel(axis)
-        _write_ticks(axes.xaxis, show)
+        axes.set_xticks([])  # every bar bears its value
+        axes.spines["bottom"].set_visible(False)
         _legend(axes, kinds if groups else list(series) if len(series) > 1 else [], groups is None)
         parts = (
             (f"{name}: " if name else "") + _listed((label, show(v)) for label, v in row.items())
@@ -271,7 +273,7 @@ def draw_timeline(
         axes.set_ylim(len(lanes) - 0.4, -0.6)
         if first:
             axes.set_xlim(left=_day(first))
-        axes.margins(x=0.06)
+        axes.margins(x=0.08)
         axes.xaxis.set_major_locator(need("matplotlib.dates").MonthLocator((1, 7)))
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", alpha=0.3)
