@@ -139,7 +139,7 @@ class QuantizationExplorer:
 
     def _repr_html_(self) -> str:
         return (
-            f"<p><b>{html.escape(self.title())}</b></p>"
+            f"<div><b>{html.escape(self.title())}</b></div>"
             f"{_legend()}{_draw_row(self.before[:SHOWN], self.after[:SHOWN])}"
             f'<div style="display: flex; flex-wrap: wrap; gap: 2em">'
             f"{_draw_histogram(self.rows(), self.widest)}"
@@ -167,7 +167,7 @@ def _published_note() -> str:
 def _legend() -> str:
     key = ((BEFORE, t("before", "原来")), (AFTER, t("after", "之后")))
     words = " ".join(f'<span style="color: {colour}">■</span> {name}' for colour, name in key)
-    return f"<p>{words}</p>"
+    return f"<div>{words}</div>"
 
 
 def _draw_row(before: Floats, after: Floats) -> str:
@@ -186,7 +186,7 @@ def _draw_row(before: Floats, after: Floats) -> str:
     zero = _box("left: 0; right: 0; bottom: 50%; height: 1px", "currentColor")
     return (
         f'<div role="img" aria-label="{html.escape(words)}" style="position: relative; display: '
-        f'flex; max-width: 46em; height: 9em; margin: 0.4em 0">{"".join(pieces)}{zero}</div>'
+        f'flex; max-width: 46em; height: 9em; margin: 0.4em 0 1.2em">{"".join(pieces)}{zero}</div>'
     )
 
 
@@ -202,32 +202,36 @@ def _draw_histogram(counts: Sequence[int], widest: float) -> str:
     return (
         f'<div><div role="img" aria-label="{html.escape(words)}" style="display: flex; '
         f"align-items: flex-end; width: 20em; height: 9em; border-bottom: 1px solid "
-        f'currentColor">{bars}</div><small>{html.escape(words)}</small></div>'
+        f'currentColor">{bars}</div>{_caption(words)}</div>'
     )
 
 
 def _draw_places(places: Sequence[Place], format: str, note: str) -> str:
-    """Bits per weight to the right, loss upwards, each step of the grid ten times the last."""
+    """Bits per weight to the right, loss upwards, both logarithmic."""
     shown = [p for p in places if p.kl > 0]
     if not shown:
         return ""
-    right = 1.15 * max(p.bits_per_weight for p in shown)
-    logs = [float(np.log10(p.kl)) for p in shown]
-    low, high = int(np.floor(min(logs))), int(np.ceil(max(logs)))
+    across = _Axis([p.bits_per_weight for p in shown], 2)
+    upward = _Axis([p.kl for p in shown], 10)
     pieces = []
-    for power in range(low, high + 1):
-        at = 100 * (power - low) / ((high - low) or 1)
-        style = f"left: 0; right: 0; bottom: {at:.1f}%; height: 1px; opacity: 0.25"
-        pieces.append(_box(style, "currentColor"))
-        pieces.append(_word(f"right: 100%; bottom: {at:.1f}%", f"10{_raised(power)}"))
-    for place, log in zip(shown, logs, strict=True):
-        x, y = 100 * place.bits_per_weight / right, 100 * (log - low) / ((high - low) or 1)
+    for bits in across.ticks:
+        at = f"left: {across.percent(bits):.1f}%"
+        pieces.append(_box(f"{at}; top: 0; bottom: 0; width: 1px; opacity: 0.25", "currentColor"))
+        pieces.append(_word(f"{at}; bottom: -0.8em; translate: -50%", f"{bits:g}"))
+    for kl in upward.ticks:
+        at = f"bottom: {upward.percent(kl):.1f}%"
+        pieces.append(_box(f"{at}; left: 0; right: 0; height: 1px; opacity: 0.25", "currentColor"))
+        pieces.append(_word(f"{at}; right: 100%", f"{kl:g}"))
+    chosen = None
+    for place in sorted(shown, key=lambda place: place.format == format):  # the chosen one on top
+        x, y = across.percent(place.bits_per_weight), upward.percent(place.kl)
         is_chosen = place.format == format
-        dot = f"left: {x:.1f}%; bottom: {y:.1f}%; width: 8px; height: 8px; margin: -4px; "
-        pieces.append(_box(dot + "border-radius: 50%", LOST if is_chosen else BEFORE))
+        dot = f"left: {x:.1f}%; bottom: {y:.1f}%; width: 8px; height: 8px; margin: -4px"
+        pieces.append(_box(f"{dot}; border-radius: 50%", LOST if is_chosen else BEFORE))
         if is_chosen:
-            pieces.append(_word(f"left: {x + 2:.1f}%; bottom: {y:.1f}%", f"<b>{place.format}</b>"))
-    chosen = next((p for p in shown if p.format == format), None)
+            chosen = place
+            word = f"<b>{html.escape(format)}</b>"
+            pieces.append(_word(f"left: {x + 2:.1f}%; bottom: {y + 6:.1f}%", word))
     words = (
         t(
             f"{format}: {chosen.bits_per_weight:.2f} bits a weight, KL {chosen.kl:.2g}",
@@ -236,19 +240,36 @@ def _draw_places(places: Sequence[Place], format: str, note: str) -> str:
         if chosen
         else t(f"{format}: not measured there", f"{format}：那里没有测")
     )
-    axes = t(
-        "KL upwards, bits a weight (from 0) to the right", "纵轴 KL，横轴每个权重的位数（从 0 起）"
-    )
+    axes = t("upwards KL, to the right bits a weight", "纵轴 KL，横轴每个权重的位数")
     return (
-        f'<div style="padding-left: 2.5em"><div role="img" aria-label="{html.escape(words)}" '
-        f'style="position: relative; width: 20em; height: 9em; border-left: 1px solid '
-        f'currentColor">{"".join(pieces)}</div><small>{html.escape(words)}<br>'
-        f"{html.escape(axes)}<br>{html.escape(note)}</small></div>"
+        f'<div style="padding-left: 3.5em"><div role="img" aria-label="{html.escape(words)}" '
+        f'style="position: relative; width: 20em; height: 9em; margin-bottom: 1.6em; border-left: '
+        f'1px solid currentColor; border-bottom: 1px solid currentColor">{"".join(pieces)}</div>'
+        f"{_caption(words, axes, note)}</div>"
     )
 
 
-def _raised(power: int) -> str:
-    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+class _Axis:
+    """A logarithmic axis over some numbers, from a power of the base to a power of the base."""
+
+    def __init__(self, numbers: Sequence[float], base: int) -> None:
+        logs = np.log(numbers) / np.log(base)
+        low, high = int(np.floor(logs.min())), int(np.ceil(logs.max() + 1e-9))
+        self.base, self.low, self.span = base, low, max(1, high - low)
+
+    @property
+    def ticks(self) -> list[float]:
+        """The powers of the base."""
+        return [float(self.base) ** (self.low + step) for step in range(self.span + 1)]
+
+    def percent(self, number: float) -> float:
+        """Where a number stands, 0 to 100."""
+        return 100 * (float(np.log(number) / np.log(self.base)) - self.low) / self.span
+
+
+def _caption(*lines: str) -> str:
+    words = "<br>".join(html.escape(line) for line in lines if line)
+    return f'<div style="font-size: 0.85em; line-height: 1.4">{words}</div>'
 
 
 def _box(style: str, colour: str = BEFORE) -> str:
@@ -265,9 +286,10 @@ def show_quantization_explorer(
 ) -> Any:
     """The explorer with a choice of format and row; its fixed HTML form in static renderings.
 
-    Usage: ``show_quantization_explorer(weights)`` as the last line of a cell. Everything can be
-    reached with the keyboard: Tab from control to control, arrow keys to change one. Raises
-    LabError as :class:`QuantizationExplorer` does.
+    Usage: ``show_quantization_explorer(weights)`` as the last line of a cell. With the keyboard: Tab
+    from control to control; on the format Space, arrow keys and Enter (JupyterLab takes the arrow
+    keys of a closed list); on the row arrow keys. Raises LabError as :class:`QuantizationExplorer`
+    does.
     """
     view = QuantizationExplorer(weights, places, places_note)
     if is_static():
