@@ -80,34 +80,36 @@ def chat_time() -> Row:
 
 
 def memory_errors() -> list[Row]:
-    """By tests/bench_memory.py; rows that are not judged are named there, with the reason."""
+    """By tests/bench_memory.py; figures that are not judged are named there, with the reason."""
     found = result_of("bench_memory.py")
 
     def row(en: str, zh: str, error: dict[str, float]) -> Row:
-        result = "{mean_percent:.3g} %; {worst_percent:.3g} %".format_map(error)
-        counts = error["rows"], error["not_judged"]
+        judged, rest = error["rows"], error["not_judged"]
+        more, rest_zh = (f", {rest} more not judged", f"，另有 {rest} 个不计") if rest else ("", "")
         return Row(
-            "{}: mean and worst error on {} published figures ({} not judged)".format(en, *counts),
-            "{}：{} 个公开数据上的平均与最大误差（另有 {} 个不计）".format(zh, *counts),
-            result,
+            f"{en}: mean and worst error on {judged} published figures{more}",
+            f"{zh}：{judged} 个公开数据上的平均与最大误差{rest_zh}",
+            "{mean_percent:.3g} %; {worst_percent:.3g} %".format_map(error),
             "`python tests/bench_memory.py`",
         )
 
     words = {
-        "GGUF sizes": "GGUF 文件大小",
-        "KV cache": "KV 缓存",
-        "Transformers, running": "Transformers 推理的显存",
-        "Training": "训练的显存",
+        "GGUF sizes": ("GGUF sizes (not judged: Q2_K of an older recipe)",
+                       "GGUF 文件大小（旧配方的 Q2_K 不计）"),
+        "KV cache": ("KV cache", "KV 缓存"),
+        "Transformers, running": ("Transformers, running", "Transformers 推理的显存"),
+        "Training": ("Training", "训练的显存"),
+    }  # fmt: skip
+    rows = [row(*words[name], error) for name, error in found["errors"].items()]
+    others = {
+        "llmfit": " llmfit ",
+        "NyxKrage's calculator": " NyxKrage 计算器",
+        "the bits in the name": "名称里的位数",
     }
-    other = {
-        "the bits in the name": "按名称里的位数计算",
-        "NyxKrage's calculator": "NyxKrage 的计算器",
-    }
-    rows = [row(en, zh, found["errors"][en]) for en, zh in words.items()]
     for name, error in found["others"].items():
-        mean = error["on_67_files_percent"]
-        en = f"GGUF sizes by {name} (on 67 other files {mean:g} %)"
-        zh = f"{other.get(name, name)}算出的 GGUF 文件大小（在另 67 个文件上为 {mean:g} %）"
+        mean = f"{error['on_67_files_percent']:g} %"
+        en = f"GGUF sizes by {name} (on 67 other files {mean})"
+        zh = f"GGUF 文件大小，按{others[name]}计算（另 67 个文件上 {mean}）"
         rows.append(row(en, zh, error))
     return rows
 

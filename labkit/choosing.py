@@ -57,7 +57,7 @@ def models(
     say(t("* not verified.", "* 未经核实。"), catalog.not_legal_advice())
 
 
-RUN_ONLY = ("quant", "context", "engine", "kv_type", "new_tokens", "n_gpu_layers")
+RUN_ONLY = ("quant", "context", "engine", "kv_type", "new_tokens", "n_gpu_layers", "group_size")
 TRAIN_ONLY = ("seq", "rank", "precision", "checkpointing", "optimizer")
 
 
@@ -102,6 +102,10 @@ def estimate(
     n_gpu_layers: Annotated[
         int | None, typer.Option(help=both("Layers on the GPU.", "放到 GPU 上的层数。"))
     ] = None,
+    group_size: Annotated[
+        int | None,
+        typer.Option(help=both("Weights a scale, of GPTQ and AWQ.", "GPTQ 与 AWQ 的分组大小。")),
+    ] = None,
     vram: Annotated[
         float | None,
         typer.Option(
@@ -138,8 +142,9 @@ def estimate(
 
     given = {
         "quant": quant, "context": context, "engine": engine, "kv_type": kv_type,
-        "new_tokens": new_tokens, "n_gpu_layers": n_gpu_layers, "seq": seq, "rank": rank,
-        "precision": precision, "checkpointing": checkpointing, "optimizer": optimizer,
+        "new_tokens": new_tokens, "n_gpu_layers": n_gpu_layers, "group_size": group_size,
+        "seq": seq, "rank": rank, "precision": precision, "checkpointing": checkpointing,
+        "optimizer": optimizer,
         "vram": None if vram is None else round(vram * GiB),
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}

@@ -12,6 +12,7 @@ from published import errors, kv_cache_rows, transformers_rows
 from labkit.catalog import find, models
 from labkit.errors import LabError
 from labkit.gguf_types import FILE_TYPES
+from labkit.i18n import use_language
 from labkit.memory import estimate
 from labkit.running_memory import Estimate
 from labkit.traits import TRAITS
@@ -299,3 +300,22 @@ def test_pocket_models_are_known_by_their_names():
         assert 0 < e.weights < 64 * MiB
     with pytest.raises(LabError, match="pocket/no-such"):
         estimate("pocket/no-such")
+
+
+def test_an_estimate_speaks_the_readers_language():
+    for call in ({}, {"train": "qlora"}):
+        assert "weights" in str(estimate("Qwen2.5-7B", **call))
+    use_language("zh")
+    for call in ({}, {"train": "qlora"}):
+        said = str(estimate("Qwen2.5-7B", **call))
+        assert "权重" in said and "weights" not in said
+
+
+def test_beyond_its_native_context_a_model_needs_yarn():
+    def warnings(context: int) -> tuple[str, ...]:
+        return estimate("Qwen2.5-7B", context=context).warnings
+
+    assert warnings(32768) == ()
+    assert "YaRN" in warnings(32769)[0] and "YaRN" in warnings(131072)[0]
+    assert "above the model's maximum" in warnings(131073)[0]
+    assert "above the model's maximum" in estimate("Qwen2.5-1.5B", context=65536).warnings[0]

@@ -327,6 +327,19 @@ def test_rule_and_arithmetic_stand_side_by_side():
 # --- for a reader
 
 
+def test_reasons_stand_below_their_row_over_its_whole_width():
+    picks = pick(vram=8)
+    table = picks.table(2)
+    assert len(table.rows) == len(table.below) == 2
+    first, second = picks.options[:2]
+    lines = str(table).splitlines()
+    assert lines[1].startswith(first.model) and lines[2].startswith("    + ")
+    assert lines[3].startswith("    − no published score")
+    assert lines[4].startswith(second.model)
+    html = table._repr_html_()
+    assert html.count('colspan="7"') == 2 and "<br>− no published score" in html
+
+
 def test_it_shows_itself_in_both_languages():
     picks = pick("chinese", vram=8)
     assert "GPU 7.10 GiB to use" in str(picks) and "not legal advice" in picks._repr_html_()
