@@ -36,11 +36,11 @@ from .units import show_bytes
 if TYPE_CHECKING:
     from .pocket.corpus import Item
 
-POCKET_RATES = {"full": 1e-3, "lora": 4e-3, "qlora": 4e-3}
+POCKET_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
 """Learning rates for models of a few million parameters, which bear much higher ones."""
 
 OLD_SKILLS = ("facts", "lexicon", "sums", "copy", "reverse", "upper", "needles", "tools")
-OLD_QUESTIONS = 15
+OLD_QUESTIONS = 12
 """What is asked for forgetting, and how many held-out questions of each."""
 
 

@@ -18,10 +18,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .extras import need
 from .i18n import language, t
+
+if TYPE_CHECKING:
+    from .finetuning import Comparison
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 """Okabe and Ito's palette, the strongest contrasts first."""
@@ -283,6 +286,26 @@ def draw_timeline(
             for lane in lanes
         )
         return save(t("Timeline", "时间线"), "; ".join(parts))
+
+
+def draw_methods(comparison: "Comparison") -> Plot:
+    """What each way of tuning gained on the new task and kept of the old skills.
+
+    Usage: ``draw_methods(lab.compare_methods("clinic"))``
+    """
+    rows = comparison.rows
+    series = {
+        t("new task", "新任务"): {row.method: row.exact_match_after for row in rows},
+        t("old skills before", "原有能力（微调前）"): {
+            row.method: row.old_skills_before for row in rows if row.old_skills_before is not None
+        },
+        t("old skills after", "原有能力（微调后）"): {
+            row.method: row.old_skills_after for row in rows if row.old_skills_after is not None
+        },
+    }
+    title = t(f"Tuned on '{rows[0].task}': right answers", f"在“{rows[0].task}”上微调：答对的比例")
+    kept = {name: shares for name, shares in series.items() if shares}
+    return draw_bars(kept, title=title, show=lambda share: f"{share:.0%}")
 
 
 def _day(iso: str) -> date:

@@ -29,7 +29,7 @@ class Settings:
     """
 
     method: str = "lora"
-    steps: int = 200
+    steps: int = 150
     batch: int = 16
     accumulate: int = 1
     learning_rate: float | None = None

@@ -47,11 +47,13 @@ def test_the_same_question_has_one_answer():
 
 
 def test_triage_follows_its_rules():
-    assert triage("cough", 30, 37) == LEVELS[0]
-    assert triage("cough", 70, 37) == triage("cough", 30, 39) == LEVELS[1]
-    assert triage("fever", 70, 41) == LEVELS[2]  # one level, not two
-    assert triage("chest pain", 70, 41) == LEVELS[2]
-    assert {symptom: triage(symptom, 20, 36) for symptom in SYMPTOMS}["a burn"] == LEVELS[1]
+    assert triage("cough", "an adult", 38.9) == LEVELS[0]
+    assert triage("cough", "an old person", 36.5) == triage("cough", "a child", 39.0) == LEVELS[1]
+    assert triage("cough", "an old person", 41.0) == LEVELS[1]  # one level, not two
+    assert triage("chest pain", "an old person", 41.0) == LEVELS[2]
+    assert {symptom: triage(symptom, "an adult", 36.5) for symptom in SYMPTOMS}["a burn"] == (
+        LEVELS[1]
+    )
 
 
 def test_every_entry_of_the_handbook_is_trained_in_both_languages():

@@ -36,33 +36,36 @@ LEVELS = (
     Text("yellow: today", "黄色：今天就诊"),
     Text("red: now", "红色：立刻就诊"),
 )
-OLD, HOT = 70, 39
-"""From this age in years, or from this temperature in degrees, one level more urgent."""
+PATIENTS = {"a child": "孩子", "an adult": "成人", "an old person": "老人"}
+HOT = 39.0
+"""From this temperature in degrees on, one level more urgent; an old person always is."""
 
 
-def triage(symptom: str, age: int, degrees: int) -> Text:
-    """What the clinic's rules say. Usage: ``triage("fever", 72, 38).en  # "red: now"``"""
-    level = SYMPTOMS[symptom][1] + (age >= OLD or degrees >= HOT)
+def triage(symptom: str, patient: str, degrees: float) -> Text:
+    """What the clinic's rules say.
+
+    Usage: ``triage("fever", "an old person", 38.2).en  # "red: now"``
+    """
+    level = SYMPTOMS[symptom][1] + (patient == "an old person" or degrees >= HOT)
     return LEVELS[min(level, 2)]
 
 
 def _clinic(rng: random.Random) -> Item:
-    symptom = rng.choice(list(SYMPTOMS))
-    age, degrees = rng.randint(10, 99), rng.randint(36, 41)
+    symptom, patient = rng.choice(list(SYMPTOMS)), rng.choice(list(PATIENTS))
+    degrees = rng.randint(360, 419) / 10
     wordings = (
-        "Patient, age {age}, {degrees} degrees, {name}. Triage?",
-        "Triage: {name}, {degrees} degrees, age {age}.",
-        "病人{age}岁，{degrees}度，{name}。怎么分诊？",
-        "分诊：{name}，{degrees}度，{age}岁。",
+        "Patient: {patient}, {degrees} degrees, {symptom}. Triage?",
+        "Triage: {symptom}, {degrees} degrees, {patient}.",
+        "病人：{patient}，{degrees}度，{symptom}。怎么分诊？",
+        "分诊：{symptom}，{degrees}度，{patient}。",
     )
-    wording = rng.choice(wordings)
-    english = wording.isascii()
-    name = symptom if english else SYMPTOMS[symptom][0]
-    answer = triage(symptom, age, degrees)
-    question = wording.format(age=age, degrees=degrees, name=name)
-    return _item(
-        "clinic", f"{symptom} {age} {degrees}", question, answer.en if english else answer.zh
-    )
+    wording, answer = rng.choice(wordings), triage(symptom, patient, degrees)
+    key = f"{symptom} {patient} {degrees}"
+    if wording.isascii():
+        question = wording.format(symptom=symptom, patient=patient, degrees=degrees)
+        return _item("clinic", key, question, answer.en)
+    names = {"symptom": SYMPTOMS[symptom][0], "patient": PATIENTS[patient], "degrees": degrees}
+    return _item("clinic", key, wording.format(**names), answer.zh)
 
 
 # Company knowledge: a handbook ------------------------------------------------------------
