@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .conversation import chat as chat
     from .engines import load as load
     from .errors import LabError as LabError
+    from .evaluation import compare as compare
     from .finetuning import compare_methods as compare_methods
     from .finetuning import finetune as finetune
     from .i18n import use_language as use_language
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .portraits import published_scores as published_scores
     from .portraits import run_lines as run_lines
     from .quantization import quantize as quantize
+    from .recommendation import recommend as recommend
     from .server import serve as serve
 
     __version__: str
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "LabError": "errors",
     "chat": "conversation",
+    "compare": "evaluation",
     "compare_methods": "finetuning",
     "estimate": "memory",
     "finetune": "finetuning",
@@ -39,6 +42,7 @@ _MODULES = {
     "pick": "picker",
     "published_scores": "portraits",
     "quantize": "quantization",
+    "recommend": "recommendation",
     "run_lines": "portraits",
     "serve": "server",
     "use_language": "i18n",

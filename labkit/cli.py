@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from . import choosing, tuning
+from . import choosing, deploying, quantizing, tuning
 from .console import Json, both, make_table, print_json
 from .errors import LabError
 from .i18n import Language, t, use_language
@@ -170,36 +170,10 @@ def chat(
         raise KeyboardInterrupt
 
 
-@app.command(
-    help=both(
-        "Make smaller files of a model: GGUF formats, by llama.cpp.",
-        "生成更小的模型文件：用 llama.cpp 制作各种 GGUF 格式。",
-    )
-)
-def quantize(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help=both(
-                "A pocket name, a Hub id, a folder or a .gguf.",
-                "口袋模型名、Hub 模型名、文件夹或 .gguf 文件。",
-            )
-        ),
-    ],
-    to: Annotated[
-        list[str],
-        typer.Option("--to", help=both("A format; may be repeated.", "目标格式，可写多次。")),
-    ],
-    as_json: Json = False,
-) -> None:
-    from . import quantization
-
-    quantized = quantization.quantize(model, to)
-    print_json(quantized) if as_json else print(quantized)
-
-
 app.add_typer(choosing.app)
+app.add_typer(quantizing.app)
 app.add_typer(tuning.app)
+app.add_typer(deploying.app)
 
 
 # --- from the command line to the commands ----------------------------------------------------

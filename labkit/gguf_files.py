@@ -165,7 +165,7 @@ def _entries(llama_cpp: Any, importances: Importances) -> Any:
     for entry, (name, values) in zip(entries, importances.items(), strict=False):
         data = np.ascontiguousarray(values, np.float32)
         entry.name, entry.size = name.encode(), data.size
-        entry.data = (ctypes.c_float * data.size).from_buffer_copy(data)
+        entry.data = (ctypes.c_float * data.size).from_buffer_copy(data.tobytes())
     return entries
 
 

@@ -53,9 +53,7 @@ def replacing(path: Path, size: int, *, folder: bool = False) -> Iterator[Path]:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(parent)
-        free = shutil.disk_usage(parent).free
-        if free < size:
-            raise _no_room(path, size, free)
+        check_room(path, size)
         try:
             # Says why where it may not be written; llama.cpp would only fail.
             part.mkdir() if folder else part.touch()
@@ -78,6 +76,16 @@ def replacing(path: Path, size: int, *, folder: bool = False) -> Iterator[Path]:
                 "请换一个可写的目录；缓存位置可用环境变量 LABKIT_CACHE 更改。",
             ),
         ) from error
+
+
+def check_room(path: Path, size: int) -> None:
+    """Raise LabError when the disk of a file to be written has less room than size bytes.
+
+    Usage: ``check_room(path, size)``. Its folder is there.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < size:
+        raise _no_room(path, size, free)
 
 
 def _no_room(path: Path, size: int, free: int) -> LabError:

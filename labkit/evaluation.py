@@ -1,0 +1,299 @@
+"""Variants of one model side by side: size, perplexity, divergence, exact match, speed, memory.
+
+Every variant is measured in a fresh process, on the same held-out text (see
+:mod:`~labkit.measurement`), and what was measured is kept: the same table comes again in a moment.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .calibration import CALIBRATION_TOKENS, MEASURED_TOKENS, Text
+from .engines import Engine
+from .gguf_conversion import weight_files
+from .gguf_files import gguf_for
+from .hub import Location, locate
+from .i18n import t
+from .machine import cache_folder
+from .measurement import Job, measure
+from .progress import Callback, show_progress
+from .quantization import Quantized, QuantizedFile, describe, quantize
+from .storage import digest, replacing
+from .tables import Table
+from .units import show_bytes
+from .workers import run_apart
+
+DEFAULT_FORMATS = (
+    "F16", "Q8_0", "Q6_K", "Q5_0", "Q4_K_M", "Q4_0", "Q2_K",
+    "gptq-8bit", "gptq-4bit", "autoround-4bit", "nf4", "int8",
+)  # fmt: skip
+"""What is compared unless told otherwise, from llama.cpp to Transformers, large to small."""
+
+FULL_PRECISION = ("F32", "F16", "BF16", "fp32", "fp16", "bf16")
+"""Formats that other variants are compared with."""
+
+PACKAGES = ("torch", "transformers", "llama-cpp-python", "bitsandbytes", "auto-round")
+"""Another version of these may give other figures; then everything is measured anew."""
+
+MEASUREMENT_VERSION = 1
+"""Part of every kept row's name; raise it when what is measured changes."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant as measured. None: not measured (no reference, no pocket model) or not resolved.
+
+    file_size: bytes. bits_per_weight: of the weights alone. perplexity_stderr: standard error.
+    kl_mean, kl_p99: nats a token, mean and 99th percentile, to the model in full precision on the
+    same engine. top1_agreement: share of tokens where both find the same one likeliest.
+    exact_match: share of the corpus's questions answered word for word. peak_memory: bytes by
+    which a fresh process grew; below 20 MB it cannot be told from Python's own.
+    """
+
+    format: str
+    file_size: int
+    bits_per_weight: float
+    perplexity: float
+    perplexity_stderr: float
+    kl_mean: float | None
+    kl_p99: float | None
+    top1_agreement: float | None
+    exact_match: float | None
+    prompt_tokens_per_second: float
+    tokens_per_second: float
+    peak_memory: int | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows in the order asked for, and the file or folder of each; shows itself as a table."""
+
+    model: str
+    rows: tuple[Row, ...]
+    files: tuple[Path, ...]
+    note: str = ""
+
+    def __getitem__(self, form: str) -> Row:
+        """The row of a format. Usage: ``comparison["Q4_0"].kl_mean``"""
+        return next(row for row in self.rows if row.format == form)
+
+    def table(self) -> Table:
+        """As a person reads it. Usage: ``print(comparison.table())``"""
+        header = (
+            t("Format", "格式"), t("Size", "大小"), t("Bits/weight", "位/权重"),
+            t("Perplexity", "困惑度"), t("KL mean", "KL 均值"), t("KL 99%", "KL 99%"),
+            t("Same top token", "首选一致"), t("Exact match", "答对率"),
+            t("Prompt tok/s", "读入 词元/秒"), t("Answer tok/s", "生成 词元/秒"),
+            t("Memory", "内存"),
+        )  # fmt: skip
+        return Table(header, [_words(row) for row in self.rows], self.note)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """What is to be measured, and by which engine."""
+
+    file: QuantizedFile
+    engine: Engine
+
+    def files(self) -> list[Path]:
+        path = self.file.path
+        if path.suffix == ".gguf":
+            return [path]
+        return [*weight_files(path), *sorted(path.glob("*.json")), *sorted(path.glob("*.jinja"))]
+
+
+def compare(
+    model: str | Path | Quantized | Sequence[str | Path],
+    formats: str | Sequence[str] | None = None,
+    *,
+    text: Text = None,
+    seed: int = 0,
+    callback: Callback | None = None,
+) -> Comparison:
+    """Measure variants of a model on the same held-out text, in one table.
+
+    Usage::
+
+        lab.compare("pocket/llama3", ["F16", "Q8_0", "Q4_0", "gptq-4bit", "nf4"])
+        lab.compare(["a-Q4_0.gguf", "b-Q4_0.gguf"])      # files and folders as they are
+
+    model: a model, whose formats are made first (:func:`~labkit.quantization.quantize`; default
+    DEFAULT_FORMATS); what ``lab.quantize`` gave; or several files and folders of one tokenizer,
+    the first in full precision being what the others are compared with. text: to measure on, one
+    or several; None takes answers of the corpus's held-out half, drawn by seed, in the model's own
+    chat format. With a text, calibrated formats are still calibrated on the corpus unless they were
+    made by ``lab.quantize(…, text=…)``: no text is measured that was calibrated on. callback:
+    called as ``callback(done, total)`` after every variant.
+
+    The same seed gives the same figures, speeds and memory aside. Raises LabError as
+    :func:`~labkit.quantization.quantize` does, for variants with different tokenizers (their
+    perplexities cannot be compared), and for a text too short to measure. Not covered: other
+    languages and tasks than the text's; what a format does there may differ.
+    """
+    if isinstance(model, str | Path):
+        model = quantize(model, formats or DEFAULT_FORMATS, seed=seed)
+    if isinstance(model, Quantized):
+        location = locate(model.model)
+        name, note, pocket = model.model, model.note, location.is_pocket
+        variants = [_Variant(row, _engine(row.path)) for row in model.rows]
+        references = {e: _full_precision(location, e) for e in {v.engine for v in variants}}
+    else:
+        places = [locate(one) for one in model]
+        name, note = ", ".join(place.name for place in places), _notes(places)
+        pocket = all(place.is_pocket for place in places)
+        variants = [_as_it_is(place) for place in places]
+        references = _first_in_full_precision(variants)
+    found = _measure(variants, references, text, seed, pocket, callback)
+    rows = [
+        Row(v.file.format, v.file.file_size, v.file.bits_per_weight, **measured)
+        for v, measured in zip(variants, found, strict=True)
+    ]
+    note = "\n".join(filter(None, [note, _explanation()]))
+    return Comparison(name, tuple(rows), tuple(v.file.path for v in variants), note)
+
+
+def _engine(path: Path) -> Engine:
+    return "llama.cpp" if path.suffix == ".gguf" else "transformers"
+
+
+def _as_it_is(place: Location) -> _Variant:
+    """A file or folder under its own name."""
+    name = place.path.stem if place.kind == "gguf" else place.name.rpartition("/")[2]
+    return _Variant(describe(name, place.path), _engine(place.path))
+
+
+def _full_precision(location: Location, engine: Engine) -> _Variant:
+    """What the variants of a model are compared with on one engine."""
+    path = location.path
+    if engine == "llama.cpp" and location.kind == "folder":
+        path = gguf_for(path, "F16")
+    return _Variant(describe("F16" if engine == "llama.cpp" else "fp16", path), engine)
+
+
+def _first_in_full_precision(variants: Iterable[_Variant]) -> dict[Engine, _Variant]:
+    """For each engine the first variant that is not quantized, where there is one."""
+    found: dict[Engine, _Variant] = {}
+    for variant in variants:
+        if variant.file.bits_per_weight >= 15:
+            found.setdefault(variant.engine, variant)
+    return found
+
+
+def _measure(
+    variants: Sequence[_Variant],
+    references: dict[Engine, _Variant],
+    text: Text,
+    seed: int,
+    skills: bool,
+    callback: Callback | None,
+) -> list[dict[str, Any]]:
+    """The measured fields of each variant: kept ones, the others measured now."""
+    settings = [text, seed, skills, MEASURED_TOKENS, CALIBRATION_TOKENS, _versions()]
+    first = [digest("", variants[0].files())]  # its tokenizer settles the tokens
+    results: dict[int, dict[str, Any]] = {}
+    places: dict[int, Path] = {}
+    for number, variant in enumerate(variants):
+        reference = references.get(variant.engine)
+        against = digest("", reference.files()) if reference else None
+        made_by = json.dumps([MEASUREMENT_VERSION, variant.engine, against, first, settings])
+        key = digest(made_by, variant.files())
+        places[number] = cache_folder() / "evaluation" / f"{variant.file.path.name}-{key}.json"
+        if places[number].exists():
+            results[number] = json.loads(places[number].read_text("utf-8"))
+    shared: dict[str, Any] = {}  # what the first one measured settles for all
+
+    def run(variant: _Variant, **more: Any) -> dict[str, Any]:
+        path = str(variant.file.path)
+        job = Job(path, variant.engine, text, seed, skills, **shared, **more)
+        measured: dict[str, Any] = run_apart(measure, asdict(job))
+        shared.update(passages=measured.pop("passages"), tokens=measured.pop("tokens"))
+        return {name: measured.get(name) for name in _MEASURED}
+
+    title = t("measuring", "测量")
+    with (
+        tempfile.TemporaryDirectory(dir=cache_folder()) as scratch,
+        show_progress(len(variants), title, callback=callback) as bar,
+    ):
+        bar.advance(len(results))
+        missing = [number for number in range(len(variants)) if number not in results]
+        for engine in dict.fromkeys(variants[number].engine for number in missing):
+            reference = references.get(engine)
+            against = None
+            if reference is not None:
+                bar.note(reference.file.format)
+                against = str(Path(scratch) / f"{engine}.npy")
+                whole = run(reference, write=against)
+            for number in missing:
+                variant = variants[number]
+                if variant.engine != engine:
+                    continue
+                bar.note(variant.file.format)
+                same = reference is not None and reference.file.path == variant.file.path
+                results[number] = whole if same else run(variant, reference=against)
+                with replacing(places[number], 4096) as part:
+                    part.write_text(json.dumps(results[number]), encoding="utf-8")
+                bar.advance()
+    return [results[number] for number in range(len(variants))]
+
+
+_MEASURED = [field.name for field in fields(Row)][3:]
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+# --- for a reader -----------------------------------------------------------------------------
+
+
+def _words(row: Row) -> tuple[str, ...]:
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{value:.1%}"
+
+    def nats(value: float | None) -> str:
+        return "" if value is None else f"{value:.5f}"
+
+    memory = t("not resolved", "分辨不出") if row.peak_memory is None else ""
+    return (
+        row.format,
+        show_bytes(row.file_size),
+        f"{row.bits_per_weight:.2f}",
+        f"{row.perplexity:.4f} ± {row.perplexity_stderr:.4f}",
+        nats(row.kl_mean),
+        nats(row.kl_p99),
+        share(row.top1_agreement),
+        share(row.exact_match),
+        f"{row.prompt_tokens_per_second:,.0f}",
+        f"{row.tokens_per_second:,.0f}",
+        memory or show_bytes(row.peak_memory or 0),
+    )
+
+
+def _notes(places: Sequence[Location]) -> str:
+    return "\n".join(dict.fromkeys(place.note for place in places if place.note))
+
+
+def _explanation() -> str:
+    return t(
+        "KL is measured against the same model in full precision on the same engine.",
+        "KL 以同一引擎上的全精度模型为基准。",
+    )
