@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def _quantized(model: Model, dtype: str | None, quant: str) -> Any:
             model.location.path,
             quantization_config=settings,
             dtype=kind,
-            device_map={"": gpu or "cpu"},
+            device_map={"": str(gpu or "cpu")},
             local_files_only=True,
             use_safetensors=True,
         ).eval()
@@ -177,25 +177,47 @@ def add_lora(
 def save_adapter(model: Model, folder: str | Path, adapter: str = "default") -> Path:
     """Write one adapter as PEFT does, and which base it is for; whole or not at all.
 
-    Usage: ``save_adapter(model, "clinic-lora")``. An adapter that is there already is replaced.
+    Usage: ``save_adapter(model, "clinic-lora")``. An adapter that is there already is replaced;
+    raises LabError where something else is.
     """
-    folder = Path(folder)
     weights = need("peft").get_peft_model_state_dict(
         model.model,
         adapter_name=adapter,
         save_embedding_layers=False,  # None would ask the Hub whether the vocabulary has grown
     )
-    size = sum(tensor.nbytes for tensor in weights.values())
-    with replacing(folder / "adapter_model.safetensors", size) as part:
-        need("safetensors.torch").save_file(
-            {name: tensor.contiguous().cpu() for name, tensor in weights.items()},
-            part,
-            metadata={"format": "pt"},
-        )
-    model.model.peft_config[adapter].save_pretrained(folder)
+    weights = {name: tensor.contiguous().cpu() for name, tensor in weights.items()}
     origin = {"base": model.location.name, "digest": base_digest(model.location)}
-    (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
-    return folder
+    with _replacing_folder(Path(folder), weights, "adapter_config.json") as part:
+        need("safetensors.torch").save_file(
+            weights, part / "adapter_model.safetensors", metadata={"format": "pt"}
+        )
+        model.model.peft_config[adapter].save_pretrained(part)
+        (part / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def check_folder(folder: Path, kind: str) -> None:
+    """Refuse to write over anything but what it replaces. kind: the file that tells it.
+
+    Usage: ``check_folder(Path("out"), "adapter_config.json")``
+    """
+    if folder.exists() and not (folder / kind).exists():
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise LabError(
+                t(f"'{folder}' holds something else.", f"'{folder}' 里有别的内容。"),
+                t("Name a new folder.", "请换一个新文件夹。"),
+            )
+
+
+@contextmanager
+def _replacing_folder(folder: Path, tensors: Mapping[str, Any], kind: str) -> Iterator[Path]:
+    """A folder to write; when all went well it takes the place of one of its kind."""
+    check_folder(folder, kind)
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    with replacing(folder, size, folder=True) as part:
+        yield part
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def base_digest(location: Location) -> str:
@@ -345,27 +367,19 @@ def save_model(model: Model, folder: str | Path, dtype: str | None = None) -> Pa
     already is replaced if it holds a model, else LabError.
     """
     folder, torch = Path(folder), need("torch")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
-        raise LabError(
-            t(f"'{folder}' holds something else.", f"'{folder}' 里有别的内容。"),
-            t("Name a new folder.", "请换一个新文件夹。"),
-        )
     kind = getattr(torch, dtype) if dtype else stored_dtype(model.location)
     net = model.model
     state = {
         name: tensor.to(kind) if tensor.is_floating_point() else tensor
         for name, tensor in net.state_dict().items()
     }
-    size = sum(tensor.nbytes for tensor in state.values())
-    with replacing(folder, size, folder=True) as part:
+    with _replacing_folder(folder, state, "config.json") as part:
         net.save_pretrained(part, state_dict=state)
         config = part / "config.json"  # says what the model held, not what was written
         settings = json.loads(config.read_text(encoding="utf-8"))
         settings["dtype"] = str(kind).removeprefix("torch.")
         config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         model.tokenizer.save_pretrained(part)
-        if folder.exists():
-            shutil.rmtree(folder)
     return folder
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .adapters import base_digest, check_targets, load_base, save_adapter, save_model
+from .adapters import base_digest, check_folder, check_targets, load_base, save_adapter, save_model
 from .engines import Model
 from .errors import LabError
 from .hub import Location, locate
@@ -232,6 +232,8 @@ def _tune_all(
     base = load_base(location.name, dtype=jobs[0].dtype)
     samples, validation, _ = (encode_samples(base, getattr(task, split), split) for split in SPLITS)
     for job in jobs:
+        kind = "config.json" if job.settings.method == "full" else "adapter_config.json"
+        check_folder(job.out, kind)
         job.plan(samples).check()
         if job.settings.method != "full":
             check_targets(base, job.settings.targets)
@@ -256,7 +258,7 @@ def _tune(
     plan = job.plan(samples)
     identity = f"{base_digest(job.location)} {job.task.digest}"
     work = job.out.with_name(f"{job.out.name}.checkpoints")
-    with plan.advising(), count_peak() as counted:
+    with count_peak() as counted, plan.advising():
         model = open_base(name, settings, job.dtype)
         trainable = sum(p.numel() for p in model.model.parameters() if p.requires_grad)
         run = train(

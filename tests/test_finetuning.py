@@ -110,6 +110,10 @@ def test_faulty_calls_are_refused_in_words(small, tmp_path):
     ):
         with pytest.raises(LabError, match=said):
             finetune(BASE, small, **options)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(LabError, match="holds something else"):
+        finetune(BASE, small, out=tmp_path / "mine")
     with pytest.raises(LabError, match="line 1"):
         (tmp_path / "bad.jsonl").write_text("{}")
         finetune(BASE, tmp_path / "bad.jsonl")
