@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -70,9 +71,13 @@ class Server:
         """Whether the process is there. Usage: ``server.is_running``"""
         return self._process.poll() is None
 
-    def wait(self) -> int:
-        """Wait until the server ends; its exit status. Usage: ``server.wait()``"""
-        return self._process.wait()
+    def wait(self) -> None:
+        """Wait until the server ends. Usage: ``server.wait()``
+
+        Raises LabError when nobody had told it to.
+        """
+        if self._process.wait() not in (0, -signal.SIGTERM, -signal.SIGINT):
+            raise _broken(self.log, t("The server has ended", "服务已经退出"))
 
     def close(self) -> None:
         """Stop the server; answers under way have a few seconds. Usage: ``server.close()``"""
@@ -199,11 +204,12 @@ def _check_health(url: str, api_key: str, name: str, log: Path) -> None:
         raise _broken(log)
 
 
-def _broken(log: Path) -> LabError:
+def _broken(log: Path, what: str | None = None) -> LabError:
+    what = what or t("The server did not start", "服务没有启动")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     last = lines[-1] if lines else t("nothing in its log", "日志为空")
     return LabError(
-        t(f"The server did not start: {last}", f"服务没有启动：{last}"),
+        t(f"{what}: {last}", f"{what}：{last}"),
         t(f"Its log tells more: {log}", f"详情见日志：{log}"),
     )
 

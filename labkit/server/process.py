@@ -72,6 +72,8 @@ def _app(order: dict[str, Any]) -> Any:
 def _bind(host: str, port: int) -> socket.socket:
     """A socket on the wanted port, or on a free one if that is taken."""
     try:
+        if not 0 <= port < 65536:  # the system would cut it to sixteen bits
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -84,8 +86,8 @@ def _bind(host: str, port: int) -> socket.socket:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES) or port == 0:
                 raise
             listener.bind((address[0], 0, *address[2:]))
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror
         raise LabError(
             t(f"Cannot listen on {host}:{port}: {reason}.", f"无法监听 {host}:{port}：{reason}。"),
             t(

@@ -10,7 +10,6 @@ import json
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,41 +35,45 @@ _asked: ContextVar[Asked] = ContextVar("asked")
 """Set while a request is checked; the thread that answers it inherits it."""
 
 
-def read_messages(messages: list[Any]) -> list[Message]:
+def read_messages(messages: Any) -> list[Message]:
     """Messages as chat templates know them, from how OpenAI's protocol writes them.
 
     Usage: ``read_messages(body["messages"])``. Parts of text become one text, no content becomes
-    an empty one, and the arguments of a call, there JSON in a string, become an object.
+    an empty one, and the arguments of a call, there JSON in a string, become an object. Raises
+    ValueError for what is no list of messages.
     """
+    if not isinstance(messages, list) or not messages:
+        raise ValueError("messages is not a list of messages")
     return [_read_message(message) for message in messages]
 
 
-def _read_message(message: Message) -> Message:
+def _read_message(message: Any) -> Message:
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise ValueError(f"{message!r} is not a message: it has no role")
     read = {key: value for key, value in message.items() if value is not None}
     content = read.get("content", "")
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     read["content"] = content
     if calls := read.get("tool_calls"):
-        read["tool_calls"] = [
-            call | {"function": call["function"] | {"arguments": _arguments(call["function"])}}
-            for call in calls
-        ]
+        read["tool_calls"] = [_read_call(call) for call in calls]
     return read
 
 
-def _arguments(function: Message) -> Any:
-    arguments = function.get("arguments", "{}")
-    with suppress(ValueError):
-        return json.loads(arguments) if isinstance(arguments, str) else arguments
-    return arguments
+def _read_call(call: Any) -> Message:
+    try:
+        function, arguments = call["function"], call["function"]["arguments"]
+        read = json.loads(arguments) if isinstance(arguments, str) else arguments
+        return call | {"function": function | {"arguments": read}}
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{call!r} is not a call of a tool") from None
 
 
 def read_prompt(model: Model, body: Message) -> list[int]:
     """Ids of the prompt of a request: of a chat, or of a text to go on with.
 
     Usage: ``read_prompt(model, {"messages": [{"role": "user", "content": "你好"}]})``. Raises
-    LabError when the template refuses.
+    LabError when the template refuses, ValueError for what is no list of messages.
     """
     if "messages" not in body:
         text = body.get("prompt") or ""
@@ -110,10 +113,15 @@ def set_up(app: Any, model: Model) -> None:
         if not isinstance(body, dict) or not ("messages" in body or "prompt" in body):
             yield
             return
-        try:  # first, for the app would call a malformed request an error of its own
-            chat, text = types.CreateChatCompletionRequest, types.CreateCompletionRequest
-            (chat if "messages" in body else text).model_validate(body)
+        try:
             prompt = await in_thread(read_prompt, model, body)
+            form = types.CreateCompletionRequest
+            if "messages" in body:
+                form = types.CreateChatCompletionRequest
+                # They are read now, and the app refuses some that OpenAI allows (no content beside
+                # a call of tools). FastAPI reads the body from this very object.
+                body["messages"] = []
+            form.model_validate(body)  # the app would call what is malformed an error of its own
         except (LabError, ValueError) as error:
             raise refuse(str(error), "invalid_request") from None
         if not 0 < len(prompt) < model.context_length:
