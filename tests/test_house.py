@@ -28,7 +28,7 @@ FLOORS = (
     " training training_peak training_advice finetuning merging lora_gguf"
     " server exports check_digits sensitive_data network_guard uncertainty audit_log routing cluster"
     " pocket.recipe",
-    "learner course plots terminal widgets",
+    "learner course plots frontier_plot terminal widgets",
     "__init__ console choosing quantizing deploying tuning cli",
 )
 ORDER = " ".join(FLOORS).split()

@@ -286,10 +286,8 @@ def show_quantization_explorer(
 ) -> Any:
     """The explorer with a choice of format and row; its fixed HTML form in static renderings.
 
-    Usage: ``show_quantization_explorer(weights)`` as the last line of a cell. With the keyboard: Tab
-    from control to control; on the format Space, arrow keys and Enter (JupyterLab takes the arrow
-    keys of a closed list); on the row arrow keys. Raises LabError as :class:`QuantizationExplorer`
-    does.
+    Usage: ``show_quantization_explorer(weights)`` as the last line of a cell. Tab leads from
+    slider to slider, arrow keys move one. Raises LabError as :class:`QuantizationExplorer` does.
     """
     view = QuantizationExplorer(weights, places, places_note)
     if is_static():
@@ -297,7 +295,7 @@ def show_quantization_explorer(
     import ipywidgets as w
 
     wide = {"style": {"description_width": "7em"}, "layout": w.Layout(width="34em")}
-    format = w.Dropdown(
+    format = w.SelectionSlider(  # not a list, from which JupyterLab takes the arrow keys
         options=list(FORMATS), value=view.format, description=t("Format", "格式"), **wide
     )
     row = w.IntSlider(value=0, min=0, max=len(view.weights) - 1, description=t("Row", "行"), **wide)
