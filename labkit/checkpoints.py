@@ -42,7 +42,7 @@ from .storage import digest, replacing
 from .weight_formats import loaded_weights
 from .workers import run_apart
 
-BITSANDBYTES = {
+BITSANDBYTES: dict[str, dict[str, Any]] = {
     "int8": {"load_in_8bit": True},
     "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
     "nf4-double": {
@@ -227,7 +227,7 @@ def _by_gptq(
     config = json.loads((source / "config.json").read_text("utf-8"))
     config["quantization_config"] = quantization_config(bits, GROUP_SIZE)
     if left:  # as gptqmodel writes layers that keep their weights
-        plain = {f"-:^{name.replace('.', chr(92) + '.')}$": {} for name in left}
+        plain: dict[str, Any] = {f"-:^{name.replace('.', chr(92) + '.')}$": {} for name in left}
         config["quantization_config"]["dynamic"] = plain
     (target / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 

@@ -7,12 +7,12 @@ Every variant is measured in a fresh process, on the same held-out text (see
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .calibration import CALIBRATION_TOKENS, MEASURED_TOKENS, Text
+from .calibration import MEASURED_TOKENS, Text
 from .engines import Engine
 from .gguf_conversion import weight_files
 from .gguf_files import gguf_for
@@ -108,11 +108,15 @@ class _Variant:
     file: QuantizedFile
     engine: Engine
 
-    def files(self) -> list[Path]:
-        path = self.file.path
-        if path.suffix == ".gguf":
-            return [path]
-        return [*weight_files(path), *sorted(path.glob("*.json")), *sorted(path.glob("*.jinja"))]
+
+@dataclass(frozen=True)
+class _Settings:
+    """What all variants share. source: a digest of the model whose chat format they are read in."""
+
+    text: Text
+    seed: int
+    skills: bool
+    source: str
 
 
 def compare(
@@ -150,15 +154,23 @@ def compare(
         name, note, pocket = model.model, model.note, location.is_pocket
         variants = [_Variant(row, _engine(row.path)) for row in model.rows]
         references = {e: _full_precision(location, e) for e in {v.engine for v in variants}}
+        source = _files(location.path)
     else:
         places = [locate(one) for one in model]
         name, note = ", ".join(place.name for place in places), _notes(places)
         pocket = all(place.is_pocket for place in places)
         variants = [_as_it_is(place) for place in places]
         references = _first_in_full_precision(variants)
-    found = _measure(variants, references, text, seed, pocket, callback)
+        source = _files(variants[0].file.path)
+    settings = _Settings(text, seed, pocket, digest("", source))
+    found = _measure(variants, references, settings, callback)
     rows = [
-        Row(v.file.format, v.file.file_size, v.file.bits_per_weight, **measured)
+        Row(
+            v.file.format,
+            v.file.file_size,
+            v.file.bits_per_weight,
+            **{name: measured.get(name) for name in _MEASURED},
+        )
         for v, measured in zip(variants, found, strict=True)
     ]
     note = "\n".join(filter(None, [note, _explanation()]))
@@ -192,61 +204,65 @@ def _first_in_full_precision(variants: Iterable[_Variant]) -> dict[Engine, _Vari
     return found
 
 
+def _files(path: Path) -> list[Path]:
+    """The files of a variant that its figures depend on."""
+    if path.suffix == ".gguf":
+        return [path]
+    return [*weight_files(path), *sorted(path.glob("*.json")), *sorted(path.glob("*.jinja"))]
+
+
+def _kept(variant: _Variant, reference: _Variant | None, settings: _Settings) -> Path:
+    """Where the figures of a variant are kept."""
+    against = digest("", _files(reference.file.path)) if reference else None
+    made_by = [MEASUREMENT_VERSION, MEASURED_TOKENS, variant.engine, against, _versions()]
+    key = digest(json.dumps([*made_by, *astuple(settings)]), _files(variant.file.path))
+    return cache_folder() / "evaluation" / f"{variant.file.path.stem}-{key}.json"
+
+
 def _measure(
     variants: Sequence[_Variant],
     references: dict[Engine, _Variant],
-    text: Text,
-    seed: int,
-    skills: bool,
+    settings: _Settings,
     callback: Callback | None,
 ) -> list[dict[str, Any]]:
-    """The measured fields of each variant: kept ones, the others measured now."""
-    settings = [text, seed, skills, MEASURED_TOKENS, CALIBRATION_TOKENS, _versions()]
-    first = [digest("", variants[0].files())]  # its tokenizer settles the tokens
-    results: dict[int, dict[str, Any]] = {}
-    places: dict[int, Path] = {}
-    for number, variant in enumerate(variants):
-        reference = references.get(variant.engine)
-        against = digest("", reference.files()) if reference else None
-        made_by = json.dumps([MEASUREMENT_VERSION, variant.engine, against, first, settings])
-        key = digest(made_by, variant.files())
-        places[number] = cache_folder() / "evaluation" / f"{variant.file.path.name}-{key}.json"
-        if places[number].exists():
-            results[number] = json.loads(places[number].read_text("utf-8"))
-    shared: dict[str, Any] = {}  # what the first one measured settles for all
+    """What was measured of each variant: what is kept, and the rest measured now."""
+    places = [_kept(v, references.get(v.engine), settings) for v in variants]
+    found = [json.loads(p.read_text("utf-8")) if p.exists() else None for p in places]
+    # What one has settled, the text and its tokens, holds for the others.
+    shared = next((_settled(one) for one in found if one is not None), {})
 
     def run(variant: _Variant, **more: Any) -> dict[str, Any]:
-        path = str(variant.file.path)
-        job = Job(path, variant.engine, text, seed, skills, **shared, **more)
-        measured: dict[str, Any] = run_apart(measure, asdict(job))
-        shared.update(passages=measured.pop("passages"), tokens=measured.pop("tokens"))
-        return {name: measured.get(name) for name in _MEASURED}
+        path, own = str(variant.file.path), (settings.text, settings.seed, settings.skills)
+        measured = run_apart(measure, asdict(Job(path, variant.engine, *own, **shared, **more)))
+        shared.update(_settled(measured))
+        return dict(measured)
 
-    title = t("measuring", "测量")
     with (
         tempfile.TemporaryDirectory(dir=cache_folder()) as scratch,
-        show_progress(len(variants), title, callback=callback) as bar,
+        show_progress(len(variants), t("measuring", "测量"), callback=callback) as bar,
     ):
-        bar.advance(len(results))
-        missing = [number for number in range(len(variants)) if number not in results]
+        bar.advance(sum(one is not None for one in found))
+        missing = [number for number, one in enumerate(found) if one is None]
         for engine in dict.fromkeys(variants[number].engine for number in missing):
-            reference = references.get(engine)
-            against = None
+            reference, against = references.get(engine), None
             if reference is not None:
                 bar.note(reference.file.format)
                 against = str(Path(scratch) / f"{engine}.npy")
                 whole = run(reference, write=against)
             for number in missing:
                 variant = variants[number]
-                if variant.engine != engine:
-                    continue
-                bar.note(variant.file.format)
-                same = reference is not None and reference.file.path == variant.file.path
-                results[number] = whole if same else run(variant, reference=against)
-                with replacing(places[number], 4096) as part:
-                    part.write_text(json.dumps(results[number]), encoding="utf-8")
-                bar.advance()
-    return [results[number] for number in range(len(variants))]
+                if variant.engine == engine:
+                    bar.note(variant.file.format)
+                    same = reference and reference.file.path == variant.file.path
+                    found[number] = whole if same else run(variant, reference=against)
+                    with replacing(places[number], 4096) as part:
+                        part.write_text(json.dumps(found[number]), encoding="utf-8")
+                    bar.advance()
+    return [one for one in found if one is not None]
+
+
+def _settled(measured: dict[str, Any]) -> dict[str, Any]:
+    return {name: measured[name] for name in ("passages", "tokens")}
 
 
 _MEASURED = [field.name for field in fields(Row)][3:]

@@ -94,7 +94,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         raise _other_tokenizer(wanted.path)
     prompt_speed, answer_speed = measure_speed(model, rows)
     growth = peak_memory() - before
-    found = _compare_probabilities(model, rows, wanted)
+    found = compare_probabilities(model, rows, wanted)
     if wanted.skills:
         found["exact_match"] = exact_match(model, wanted.seed)
     return found | {
@@ -103,6 +103,43 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "peak_memory": growth if growth >= RESOLVED else None,
         "passages": passages,
         "tokens": tokens,
+    }
+
+
+def compare_probabilities(model: Model, rows: list[Row], job: Job) -> dict[str, Any]:
+    """Perplexity, and divergence from the reference where there is one; a row at a time.
+
+    Usage: ``compare_probabilities(model, rows, Job(path, "llama.cpp"))["perplexity"]``
+    """
+    losses, divergences, agreements = [], [], []
+    kept = None
+    reference = None if job.reference is None else np.load(job.reference, mmap_mode="r")
+    place = 0
+    for ids, chunk in _chunks(model, rows):
+        if job.write is not None and kept is None:
+            shape = (sum(len(row.ids) - row.scored for row in rows), chunk.shape[1])
+            check_room(Path(job.write), 4 * shape[0] * shape[1])
+            kept = np.lib.format.open_memmap(job.write, "w+", np.float32, shape)
+        end = place + len(chunk)
+        losses.append(-chunk[np.arange(len(chunk)), ids])
+        if kept is not None:
+            kept[place:end] = chunk
+        if reference is not None:
+            divergences.append(kl_divergence(reference[place:end], chunk))
+            agreements.append(reference[place:end].argmax(1) == chunk.argmax(1))
+        place = end
+    value, error = perplexity(np.concatenate(losses))
+    found: dict[str, Any] = {"perplexity": value, "perplexity_stderr": error}
+    if kept is not None:  # it is the reference
+        kept.flush()
+        return found | {"kl_mean": 0.0, "kl_p99": 0.0, "top1_agreement": 1.0}
+    if reference is None:
+        return found
+    divergence = np.concatenate(divergences)
+    return found | {
+        "kl_mean": float(divergence.mean()),
+        "kl_p99": float(np.percentile(divergence, 99)),
+        "top1_agreement": float(np.concatenate(agreements).mean()),
     }
 
 
@@ -255,40 +292,6 @@ def _keep_to_threads(model: Model) -> None:
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
     if threads and model.engine == "llama.cpp":
         need("llama_cpp").llama_set_n_threads(model.model.ctx, threads, threads)
-
-
-def _compare_probabilities(model: Model, rows: list[Row], job: Job) -> dict[str, Any]:
-    """Perplexity, and divergence from the reference where there is one; a row at a time."""
-    losses, divergences, agreements = [], [], []
-    kept = None
-    reference = None if job.reference is None else np.load(job.reference, mmap_mode="r")
-    place = 0
-    for ids, chunk in _chunks(model, rows):
-        if job.write is not None and kept is None:
-            shape = (sum(len(row.ids) - row.scored for row in rows), chunk.shape[1])
-            check_room(Path(job.write), 4 * shape[0] * shape[1])
-            kept = np.lib.format.open_memmap(job.write, "w+", np.float32, shape)
-        end = place + len(chunk)
-        losses.append(-chunk[np.arange(len(chunk)), ids])
-        if kept is not None:
-            kept[place:end] = chunk
-        if reference is not None:
-            divergences.append(kl_divergence(reference[place:end], chunk))
-            agreements.append(reference[place:end].argmax(1) == chunk.argmax(1))
-        place = end
-    value, error = perplexity(np.concatenate(losses))
-    found: dict[str, Any] = {"perplexity": value, "perplexity_stderr": error}
-    if kept is not None:  # it is the reference
-        kept.flush()
-        return found | {"kl_mean": 0.0, "kl_p99": 0.0, "top1_agreement": 1.0}
-    if reference is None:
-        return found
-    divergence = np.concatenate(divergences)
-    return found | {
-        "kl_mean": float(divergence.mean()),
-        "kl_p99": float(np.percentile(divergence, 99)),
-        "top1_agreement": float(np.concatenate(agreements).mean()),
-    }
 
 
 def _chunks(model: Model, rows: list[Row]) -> Iterator[tuple[list[int], Floats]]:

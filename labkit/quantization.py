@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 from . import checkpoints
+from .architecture import read_architecture
 from .calibration import Text
 from .checkpoints import checkpoint_for, refuse_quantized
 from .errors import LabError
@@ -20,6 +21,7 @@ from .importances import SUFFIX, imatrix_gguf_for
 from .progress import Callback, show_progress
 from .tables import Table
 from .units import bits_per_weight, show_bytes
+from .weight_formats import loaded_weights
 
 FORMATS = (*GGUF_FORMATS, *(f"{name}{SUFFIX}" for name in GGUF_FORMATS[3:]), *checkpoints.FORMATS)
 """All that can be made: for llama.cpp, the same with an importance matrix, and for Transformers."""
@@ -133,6 +135,8 @@ def describe(form: str, path: Path, original: Location | None = None) -> Quantiz
         size, tensors, parameters = _folder_size(path)
         if original is not None:
             parameters = _folder_size(original.path)[2]
+        elif "quantization_config" in (config := json.loads((path / "config.json").read_text())):
+            parameters = loaded_weights(read_architecture(config), "fp16") // 2  # not of codes
     return QuantizedFile(form, path, size, bits_per_weight(tensors, parameters))
 
 

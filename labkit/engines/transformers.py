@@ -75,6 +75,9 @@ class TransformersModel(Model):
             # The other reader of the GPTQ format, which also runs it on a CPU.
             need("auto_round")
             options["quantization_config"] = need("transformers").AutoRoundConfig(backend="auto")
+        if quantized.get("quant_method") == "bitsandbytes":
+            # It says at every layer of every call that activations are cast, as int8 means to.
+            logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         with _errors_only():
             model = self._read("AutoModelForCausalLM", **options)
         if quantized and options["dtype"] == "float32":
