@@ -78,7 +78,7 @@ def _quantized(model: Model, dtype: str | None, quant: str) -> Any:
         bnb_4bit_compute_dtype=kind,
     )
     with _quiet():
-        return transformers.AutoModelForCausalLM.from_pretrained(
+        net = transformers.AutoModelForCausalLM.from_pretrained(
             model.location.path,
             quantization_config=settings,
             dtype=kind,
@@ -86,6 +86,12 @@ def _quantized(model: Model, dtype: str | None, quant: str) -> Any:
             local_files_only=True,
             use_safetensors=True,
         ).eval()
+    for module in net.modules():
+        # Some CPUs would repack the weights when first asked and then compute in bfloat16: neither
+        # can be trained on, nor is it what was trained.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return net
 
 
 @contextmanager
