@@ -165,7 +165,9 @@ def draw_lines(
             )  # fmt: skip
         if log_x:
             axes.set_xscale("log", base=2)
-            axes.set_xticks(sorted({x for points in lines.values() for x, _ in points}))
+            ticks = sorted({x for points in lines.values() for x, _ in points})
+            if len(ticks) <= 9:  # more would run into each other
+                axes.set_xticks(ticks)
             axes.minorticks_off()
         if log_y:
             axes.set_yscale("log", base=2)

@@ -164,9 +164,10 @@ for name in ("Llama-2-7B", "Llama-3-8B"):
 # 多出 7.88 亿参数，从 7B 到 8B，差的大半在这里。换来的是文本变短，用真实的分词器数过（出处见第 02 课）：
 
 # %%
+from labkit.i18n import t
 from labkit.tokenization import sample_texts, token_counts
 
-print("characters", {name: len(text) for name, text in sample_texts().items()})
+print(t("characters", "字符"), {name: len(text) for name, text in sample_texts().items()})
 for row in token_counts():
     if row.name.startswith("Llama"):
         print(row.name, {name: getattr(row, name) for name in sample_texts()})
@@ -200,7 +201,6 @@ for name in ("Llama-2-7B", "Llama-3-8B", "Llama-3.1-8B", "Qwen2.5-7B"):
 # %%
 import math
 
-from labkit.i18n import t
 from labkit.plots import draw_lines
 
 PAIRS = range(0, 64, 7)
@@ -211,7 +211,7 @@ def turn(base, i, head_dim=128):
 
 
 draw_lines(
-    {name: [(i, turn(find(name).config["rope_theta"], i)) for i in PAIRS] for name in NAMES[::2]},
+    {name: [(i, turn(find(name).config["rope_theta"], i)) for i in PAIRS] for name in NAMES[:3:2]},
     title=t("Tokens until a pair has turned once", "每一组转满一圈要多少词元"),
     x=t("pair", "第几组"),
     y=t("tokens", "词元"),
@@ -294,10 +294,10 @@ for m in (base, model):
     print(m.name, repr(m.tokenizer.decode(complete(m, [plain], 24)[0])))
 
 # %% [markdown] lang="en"
-# The base model knows the answer, and does not know that it should stop: to it a text goes on. Now count, for both models and for both ways of asking, how often the first line is right and how often the model ends by itself within twelve tokens:
+# The base model knows the answer, and does not know that it should stop: to it a text goes on. Now count, for both models and for both ways of asking, how often the first line is right (first number) and how often the model ends by itself within twelve tokens (second):
 
 # %% [markdown] lang="zh"
-# 基座模型知道答案，却不知道该停：在它看来，文本总要往下写。现在来数：两个模型、两种问法，第一行答对多少次，十二个词元之内自己停下来多少次：
+# 基座模型知道答案，却不知道该停：在它看来，文本总要往下写。现在来数：两个模型、两种问法，第一行答对多少次（前一个数），十二个词元之内自己停下来多少次（后一个数）：
 
 # %%
 STOPS = model.stop_ids
@@ -327,22 +327,17 @@ table = {}
 for m in track((base, model), "base and chat"):
     for write in (as_text, as_chat):
         table[m.name, write.__name__] = score(m, write)
-        print(f"{m.name:19}{write.__name__:8} right, stopped:", *table[m.name, write.__name__])
+        print(f"{m.name:19}{write.__name__:8}", *table[m.name, write.__name__])
 
 # %%
-print(
-    "base: right as text, never stops:",
-    table[BASE, "as_text"][0] >= 34,
-    table[BASE, "as_text"][1] == 0,
-)
-print("chat: right and stops as chat:", min(table[MODEL, "as_chat"]) >= 34)
-print("base as chat is lost:", table[BASE, "as_chat"][0] <= 10)
+print(table[BASE, "as_text"][0] >= 34, table[BASE, "as_text"][1] == 0)
+print(min(table[MODEL, "as_chat"]) >= 34, table[BASE, "as_chat"][0] <= 10)
 
 # %% [markdown] lang="en"
-# What chat training taught here is not knowledge. It is form: who speaks when, and when to stop. The base model is not a worse model but an unfinished one: take it to train on (lessons 13 and 14), take the chat model to talk to. And a base model that is sent a chat template sees marks it has never met.
+# Four times true: as text the base model is right, and never stops; the chat model is right and stops; the base model in a chat template is lost. What chat training taught here is not knowledge. It is form: who speaks when, and when to stop. The base model is not a worse model but an unfinished one: take it to train on (lessons 13 and 14), take the chat model to talk to. And a base model that is sent a chat template sees marks it has never met.
 
 # %% [markdown] lang="zh"
-# 在这里，对话训练教的不是知识，是形式：轮到谁说话，什么时候停。基座模型不是差，只是没完工：要继续训练，用基座（第 13、14 课）；要拿来对话，用对话版。至于给基座套上对话模板，那些标记它根本没见过。
+# 四个都成立：按普通文本问，基座答得对，但从不停下；对话模型又对又停；基座套上对话模板就不知所措。可见在这里，对话训练教的不是知识，是形式：轮到谁说话，什么时候停。基座模型不是差，只是没完工：要继续训练，用基座（第 13、14 课）；要拿来对话，用对话版。至于给基座套上对话模板，那些标记它根本没见过。
 
 # %% [markdown] lang="en"
 # ## Templates, right and wrong
@@ -383,20 +378,20 @@ for name in track(OTHERS, "templates"):
     counts[name] = score(model, partial(as_chat, template=templates[name]))
 counts["not ready"] = score(model, partial(as_chat, ready=False))
 for name, (right, stopped) in counts.items():
-    print(f"{name:12}{right:3} right {stopped:3} stopped of {len(ASKED)}")
+    print(f"{name:12}{right:3}{stopped:4} / {len(ASKED)}")
 
 # %%
 wrong = [counts[name][0] for name in OTHERS]
 print(counts["llama3"][0] >= 34, max(wrong) <= 10, counts["not ready"][0] < counts["llama3"][0])
 
 # %% [markdown] lang="en"
-# The same weights, the same questions. With its own template nearly all is right; with another's next to nothing; without any it does better than with a wrong one; and with its own, but without the opening of the answer (`add_generation_prompt`), many are lost. No error appears anywhere. A large model is more robust, it has seen much: there a wrong template shows as answers that are a little worse, do not stop, or speak for the user. So:
+# The same weights, the same questions; right answers on the left, answers that stopped on the right. With its own template nearly all is right; with another's next to nothing; without any it does better than with a wrong one; and with its own, but without the opening of the answer (`add_generation_prompt`), many are lost. No error appears anywhere. A large model is more robust, it has seen much: there a wrong template shows as answers that are a little worse, do not stop, or speak for the user. So:
 #
 # - Take the template that comes with the model (`tokenizer.apply_chat_template`, or what is stored in the GGUF), never one typed by hand.
 # - Judge a model only after looking at the text it really gets.
 
 # %% [markdown] lang="zh"
-# 权重没变，题目没变。用自己的模板，几乎全对；套别家的，几乎全错；什么都不套，反倒比套错强；模板对了、但漏掉回答的开头（`add_generation_prompt`），也要错掉许多。从头到尾没有一处报错。大模型见得多，没这么脆弱：模板用错，只是回答差一点、停不下来，或者替用户说起话来。所以：
+# 权重没变，题目没变；左边是答对的次数，右边是停下来的次数。用自己的模板，几乎全对；套别家的，几乎全错；什么都不套，反倒比套错强；模板对了、但漏掉回答的开头（`add_generation_prompt`），也要错掉许多。从头到尾没有一处报错。大模型见得多，没这么脆弱：模板用错，只是回答差一点、停不下来，或者替用户说起话来。所以：
 #
 # - 模板就用模型自带的（`tokenizer.apply_chat_template`，或 GGUF 里存的那份），不要手写；
 # - 评价一个模型之前，先看看它实际收到的文本。
