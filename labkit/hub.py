@@ -6,17 +6,21 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
-from . import pocket
+from . import modelscope, pocket, repositories
+from .downloads import RemoteFile, fetch_files
 from .errors import LabError
-from .extras import need
 from .i18n import t
+from .machine import cache_folder
+from .repositories import DOWNLOADED as DOWNLOADED
+from .repositories import has_quant
+from .storage import digest
 
-DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
-"""Files taken from a Hub repository: weights as safetensors, config, tokenizer; never code."""
-
-_HUB_ID = re.compile(r"[a-zA-Z0-9][\w.-]{0,95}/[a-zA-Z0-9_][\w.-]{0,95}", re.ASCII)
-"""Owner and name, as the Hub writes them."""
+_HUB_ID = re.compile(
+    r"([a-zA-Z0-9][\w.-]{0,95}/[a-zA-Z0-9_][\w.-]{0,95})(?::([\w.-]{1,40}))?", re.ASCII
+)
+"""Owner and name, as the Hub writes them, and a GGUF format, as llama.cpp writes it behind them."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,18 @@ def locate(name: str | Path) -> Location:
     Usage: ``locate("pocket/qwen2.5").path``
 
     name: ``pocket/NAME``, a folder with a ``config.json``, a ``.gguf`` file, a Hub id such as
-    ``Qwen/Qwen2.5-0.5B-Instruct``, or a name of the catalogue. What the Hub's cache on this disk
-    holds is used without the network; what it lacks is downloaded, weights as safetensors only.
+    ``Qwen/Qwen2.5-0.5B-Instruct``, one of a repository of GGUF files with the format wanted
+    (``Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M``), either with ``modelscope:`` before it, the URL of
+    a ``.gguf`` file (``#sha256=…`` behind it is checked), or a name of the catalogue.
+
+    What is on this disk is used without the network:
+    the Hub's cache, and the folder that LABKIT_BUNDLE names (``OWNER/NAME`` in its ``models``).
+    What is lacking is fetched: safetensors or GGUF only, never code.
     Raises LabError with the way out, the nearest known names among it.
     """
     text = str(name)
+    if text.startswith(("http://", "https://")):
+        return Location(text, _from_url(text), "gguf")
     if text.startswith("pocket/"):
         return Location(text, _folder(pocket.folder(text)), "folder", is_pocket=True)
     path = Path(os.path.expanduser(text))
@@ -62,8 +73,8 @@ def locate(name: str | Path) -> Location:
         return Location(text, _gguf(path), "gguf")
     if text and os.path.isdir(path):  # unlike Path's, false for a name too long to be one
         return Location(text, _folder(path), "folder")
-    if _HUB_ID.fullmatch(text):
-        return Location(text, _snapshot(text), "folder")
+    if found := _HUB_ID.fullmatch(text.removeprefix(modelscope.PREFIX)):
+        return _from_repository(text, found[1], found[2])
     if isinstance(name, Path) or os.path.exists(path) or text.startswith((".", "/", "~")):
         raise LabError(
             t(f"'{text}' is not a model.", f"'{text}' 不是模型。"),
@@ -73,7 +84,41 @@ def locate(name: str | Path) -> Location:
             ),
         )
     repository = _in_catalog(text)
-    return Location(text, _snapshot(repository), "folder")
+    return _from_repository(text, repository, None)
+
+
+def _from_repository(name: str, repository: str, quant: str | None) -> Location:
+    """From the class's bundle if it is in there, else from the Hub's cache or the Hub."""
+    bundle = os.environ.get("LABKIT_BUNDLE")
+    folder = Path(bundle, "models", repository) if bundle else None
+    if folder and quant:
+        files = sorted(path for path in folder.glob("*.gguf") if has_quant(path.name, quant))
+        if files:
+            return Location(name, files[0], "gguf")
+    elif folder and (folder / "config.json").is_file():
+        return Location(name, folder, "folder")
+    near = name.startswith(modelscope.PREFIX)
+    fetch = modelscope.fetch_repository if near else repositories.fetch_repository
+    path = fetch(repository, quant)
+    return Location(name, path, "gguf" if quant else "folder")
+
+
+def _from_url(url: str) -> Path:
+    address, _, fragment = url.partition("#")
+    file = unquote(urlsplit(address).path).rpartition("/")[2]
+    hash = fragment.removeprefix("sha256=")
+    if not file.endswith(".gguf") or (fragment and not re.fullmatch("[0-9a-f]{64}", hash)):
+        raise LabError(
+            t(f"'{url}' is not the address of a GGUF file.", f"'{url}' 不是 GGUF 文件的地址。"),
+            t(
+                "Give one that ends in .gguf, with #sha256=… behind it if you like;"
+                " talk to a server with: lab.chat(url)",
+                "请给出以 .gguf 结尾的地址（其后可加 #sha256=…）；与服务对话请用：lab.chat(url)",
+            ),
+        )
+    path = cache_folder() / "downloads" / digest(url) / file
+    fetch_files([RemoteFile(file, address, path, digest=hash or None)], file)
+    return path
 
 
 def _gguf(path: Path) -> Path:
@@ -123,43 +168,3 @@ def _unknown(name: str) -> LabError:
         if shown
         else t("List them with: labkit models", "用 labkit models 可列出全部模型。"),
     )
-
-
-def _snapshot(repository: str) -> Path:
-    """The folder of a Hub repository in the Hub's own cache; asks the network only if need be."""
-    hub = need("huggingface_hub")
-    errors = need("huggingface_hub.errors")
-    fetch = {"repo_id": repository, "allow_patterns": list(DOWNLOADED)}
-    try:
-        try:
-            path = hub.snapshot_download(**fetch, local_files_only=True)
-        except errors.LocalEntryNotFoundError:  # not here yet, or only in part
-            path = hub.snapshot_download(**fetch)
-        return _folder(Path(path))
-    except errors.GatedRepoError:
-        raise LabError(
-            t(f"'{repository}' is gated.", f"'{repository}' 需要先获得授权。"),
-            t(
-                f"Accept its terms at https://huggingface.co/{repository}, then run: hf auth login",
-                f"请先在 https://huggingface.co/{repository} 接受条款，再运行：hf auth login",
-            ),
-        ) from None
-    except (errors.RepositoryNotFoundError, errors.HFValidationError):
-        raise LabError(
-            t(f"The Hub has no model '{repository}'.", f"Hub 上没有模型 '{repository}'。"),
-            t(
-                "Check the spelling; a private one needs: hf auth login",
-                "请检查拼写；私有模型需要先运行：hf auth login",
-            ),
-        ) from None
-    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError):
-        raise LabError(
-            t(
-                f"'{repository}' is not on this computer and the Hub cannot be reached.",
-                f"本机没有 '{repository}'，也连不上 Hub。",
-            ),
-            t(
-                "Go online, or use a pocket model such as 'pocket/qwen2.5'.",
-                "请联网后再试，或使用口袋模型，例如 'pocket/qwen2.5'。",
-            ),
-        ) from None
