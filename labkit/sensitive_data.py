@@ -9,7 +9,8 @@ doubt it says yes: a false alarm costs an answer by the local model, a miss cann
 Ours and not a detector such as Presidio's, which needs a spaCy model of hundreds of megabytes to
 find names; another one can be added as a function (:class:`labkit.routing.Rules`). Not covered:
 names and addresses (put yours among the words), pictures, base64 and other encodings, numbers
-with letters in between or with digits glued to both ends, what only a reader would understand.
+with letters, long gaps or list commas in between, with digits glued to both ends or read backwards,
+short local numbers that nothing announces, what only a reader would understand.
 """
 
 import html
@@ -50,6 +51,7 @@ KINDS = {
     "br-cpf": Text("a Brazilian CPF number", "巴西 CPF 号"),
     "es-dni": Text("a Spanish DNI number", "西班牙 DNI 号"),
     "plate": Text("a Chinese number plate", "车牌号"),
+    "account": Text("an account of a messenger or wallet", "社交或支付账号"),
     "secret": Text("a password or key", "密码或密钥"),
     "word": Text("one of your own words", "自定义敏感词"),
     "unreadable": Text("what cannot be read, such as a picture", "无法读取的内容（如图片）"),
@@ -157,15 +159,16 @@ def simplify(text: str) -> str:
             continue
         if category == "Cc" and letter not in "\n\t\r":
             continue
-        kept.append(str(unicodedata.digit(letter)) if letter.isdigit() else letter)
+        value = unicodedata.numeric(letter, -1) if category in ("Nd", "Nl", "No") else -1
+        kept.append(str(int(value)) if value in range(10) else letter)
     return unicodedata.normalize("NFC", "".join(kept)).casefold()
 
 
 # --- numbers -----------------------------------------------------------------------------------
 
 _CHINESE = str.maketrans(
-    "〇零○一二三四五六七八九幺壹贰叁肆伍陆柒捌玖貳參陸两叉",
-    "00012345678911234567892362x",
+    "〇零○一二三四五六七八九幺壹贰叁肆伍陆柒捌玖貳參陸两叉×хχ",
+    "00012345678911234567892362xxxx",
 )
 _ENGLISH = {
     "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5",
@@ -284,11 +287,16 @@ def _digits(count: int) -> str:
 
 
 _AT = r"[ \t]{0,3}(?:@|[(\[{<#]\s*at\s*[)\]}>#]|艾特)[ \t]{0,3}"
-_DOT = r"[ \t]{0,3}(?:[.。]|[(\[{<#]\s*dot\s*[)\]}>#])[ \t]{0,3}"
+_DOT = r"[ \t]{0,3}(?:[.。点]|[(\[{<#]\s*dot\s*[)\]}>#])[ \t]{0,3}"
 _PATTERNS = {
     kind: re.compile(pattern)
     for kind, pattern in {
-        "phone": rf"(?<![0-9a-z)])(?<![0-9)] )\+{_GAP}{_digits(8)}",
+        "phone": rf"(?<![0-9a-z)])(?<![0-9)] )\+{_GAP}{_digits(8)}"
+        rf"|(?:手机|电话|phone|mobile|(?<![a-z])tel(?![a-z]))[^0-9\n]{{0,12}}{_digits(7)}",
+        "cn-id": rf"身份证[^0-9\n]{{0,12}}{_digits(12)}",
+        "bank-card": rf"(?:卡号|银行卡|card)[^0-9\n]{{0,12}}{_digits(13)}",
+        "account": r"(?:微信|qq|wechat|支付宝|alipay)[\s:是为账号id]*"
+        r"(?=[a-z_-]*[0-9])[a-z0-9_-]{5,20}",
         "email": rf"(?<![\w.+-])[\w.+-]+(?:{_AT}[\w-]+(?:{_DOT}[\w-]+)*{_DOT}[^\W\d_]{{2,}}"
         r"| at [\w-]+(?: dot [\w-]+)+)",
         "iban": rf"(?<![a-z0-9])[a-z]{{2}}[0-9]{{2}}(?:{_GAP}[a-z0-9]){{11,30}}",
