@@ -88,7 +88,7 @@ def test_it_never_leaves_from_any_place_of_a_request(here, api, number, text, at
     arguments = {"q": secret if place == "arguments" else "x"}
     call = {
         "type": "function",
-        "id": "call00000",
+        "id": "1",
         "function": {"name": "f", "arguments": arguments},
     }
     one = router(
@@ -98,7 +98,7 @@ def test_it_never_leaves_from_any_place_of_a_request(here, api, number, text, at
     one.history += [
         {"role": "user", "content": secret if place == "earlier" else "Hello"},
         {"role": "assistant", "content": secret if place == "answer" else "", "tool_calls": [call]},
-        {"role": "tool", "content": secret if place == "result" else "ok", "tool_call_id": "call00000"},
+        {"role": "tool", "content": secret if place == "result" else "ok", "tool_call_id": "1"},
     ]  # fmt: skip
     question = secret if place == "question" else "And now?"
     if is_up:
@@ -237,8 +237,9 @@ def test_the_budget_holds(here, api):
 def test_an_answer_that_broke_off_is_counted_as_paid(here, api):
     api.failure = "break"
     one = router(here, api, Rules(api_tasks=("any",), budget=1.0, price=PRICE, pause=0.0))
-    one("Hello", task="any")
-    assert one.spent == one.decide("Hello").estimated_usd or one.spent > 0.001
+    most = one.decide("Hello", task="any").estimated_usd
+    assert one("Hello", task="any").decision.target == "local"
+    assert one.spent == most > 0.001
 
 
 # --- difficulty --------------------------------------------------------------------------------
@@ -255,9 +256,8 @@ def test_length_and_task_send_it_out(here, api):
     assert api.bodies == here.bodies == []
 
 
-@pytest.mark.parametrize("engine", ["llama.cpp", "transformers"])
-def test_the_uncertainty_of_a_real_model_decides(engine, api):
-    model = load("pocket/qwen2.5", engine)
+def test_the_uncertainty_of_a_real_model_decides(api):
+    model = load("pocket/qwen2.5", "llama.cpp")
     known = measure_uncertainty(model, "What is 12 + 34?")
     strange = measure_uncertainty(model, "qzx blorp wug flim?")
     assert strange.mean_logprob < known.mean_logprob <= 0
@@ -342,7 +342,8 @@ def test_the_log_says_what_was_refused_and_why_it_went_elsewhere(here, api, tmp_
     one("Hello")
     targets = [(entry.target, entry.rule) for entry in one.audit.entries()]
     assert targets == [
-        ("local", "sensitive"), ("refused", "sensitive"), ("local", "simple"), ("api", "local-down"),
+        ("local", "sensitive"), ("refused", "sensitive"),
+        ("local", "simple"), ("api", "local-down"),
     ]  # fmt: skip
 
 
@@ -379,7 +380,7 @@ def test_decisions_speak_both_languages(here, api):
 
 def test_tools_are_answered_through_the_router(here, api):
     one = router(here, api, tools=[{"type": "function", "function": {"name": "f"}}])
-    call = {"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {}}}
+    call = {"type": "function", "id": "1", "function": {"name": "f", "arguments": {}}}
     one.history += [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "", "tool_calls": [call]},
