@@ -5,7 +5,7 @@
 #
 # **You will learn** what a scale, an offset and a block are, why "4 bits" are 4.5, what one bit more buys, why a format made for the bell curve can lose to plain even steps, what an outlier does, and how GPTQ halves the damage without training anything.
 #
-# **You need** about 60 minutes, two CPU cores, 1 GiB of free memory. Download: 0. You should be at ease with numpy.
+# **You need** about 60 minutes, two CPU cores, 0.6 GiB of free memory. Download: 0. You should be at ease with numpy.
 
 # %% [markdown] lang="zh"
 # # 拆开量化看一看：一个权重怎样装进四位
@@ -14,7 +14,7 @@
 #
 # **你会明白**什么是缩放系数、偏移和块，“4 位”为什么其实是 4.5 位，多一位能换来什么，专为钟形分布设计的格式为什么反而会输给均匀的格子，离群值会惹什么祸，GPTQ 又怎么能不经训练就把损失减半。
 #
-# **需要准备**大约 60 分钟，两个 CPU 核心，1 GiB 空闲内存。下载量：0。最好熟悉 numpy。
+# **需要准备**大约 60 分钟，两个 CPU 核心，0.6 GiB 空闲内存。下载量：0。最好熟悉 numpy。
 
 # %% [markdown] lang="en"
 # ## Thirty-two weights
@@ -320,10 +320,10 @@ draw_lines(
 )
 
 # %% [markdown] lang="en"
-# The levels of NF4 follow the bell, those of Q4_0 do not care. (The ends rise because in every block one weight *is* the absmax.) Which level is nearest? The middles between neighbours decide:
+# The levels of NF4 follow the bell, those of Q4_0 stand at even distances. (The ends rise because in every block one weight *is* the absmax.) Which level is nearest? The middles between neighbours decide:
 
 # %% [markdown] lang="zh"
-# NF4 的档位跟着钟形走，Q4_0 的不管这些。（两端翘起来，是因为每一块里总有一个权重*就是* absmax。）离哪一档最近？看落在相邻两档中点的哪一边：
+# NF4 的档位跟着钟形走，Q4_0 的一律等距。（两端翘起来，是因为每一块里总有一个权重*就是* absmax。）离哪一档最近？看落在相邻两档中点的哪一边：
 
 # %%
 middles = (NF4_LEVELS[:-1] + NF4_LEVELS[1:]) / 2
@@ -600,12 +600,12 @@ print("GPTQ   ", round(first) + round(second + (first - round(first))))
 # %% [markdown] lang="en"
 # The second weight took over what the first one had lost, and went to 1, which is *not* its nearest. That is the whole idea.
 #
-# In a real layer inputs are not equal, only more or less alike. How alike, and so how much each weight can take over from another, stands in one matrix: the **Hessian** H = XᵀX of the inputs X. No labels, no gradients, no training.
+# In a real layer inputs are not equal, only more or less alike. How alike, and so how much each weight can take over from another, stands in one matrix: the **Hessian** H = XᵀX of the inputs X. No labels, no gradients, no training. (The paper has a factor 2; it drops out.)
 
 # %% [markdown] lang="zh"
 # 第一个权重亏掉的，第二个接了过来，于是取 1，而 1 *不是*离它最近的整数。全部思想就在这里。
 #
-# 真实的层里，输入不会完全相等，只是或多或少有些像。像到什么程度、一个权重能替另一个补多少，全写在一个矩阵里：输入 X 的 **Hessian 矩阵** H = XᵀX。不要标注，不要梯度，也不用训练。
+# 真实的层里，输入不会完全相等，只是或多或少有些像。像到什么程度、一个权重能替另一个补多少，全写在一个矩阵里：输入 X 的 **Hessian 矩阵** H = XᵀX。不要标注，不要梯度，也不用训练。（论文里多一个系数 2，后面会约掉。）
 
 # %%
 hessian = inputs.T.astype(np.float64) @ inputs
@@ -720,7 +720,7 @@ print("smaller:", error(fresh @ gptq(weights, upper, bits=8).T, exact) < outputs
 # - NF4 的档位贴合钟形分布；可同样是 4.5 位，Q4_0 靠更小的块，贴得更近。双重量化能让 NF4 降到 4.13 位。
 # - 一个特别大的数，会连累所有跟它合用缩放系数的数。所以要分块，所以离群的列要留在 16 位。
 # - GPTQ 让权重*远离*原来的值，好让输出贴近原来的输出。它要用样本文本，样本越像你的真实用途，效果越好。
-# - K 量化（`Q4_K_M`）还是第一个思路，再进一步：缩放系数也有缩放系数，怕痛的地方多给几位（第 09 课）。
+# - K 量化（`Q4_K_M`）还是第一个思路，再进一步：缩放系数也有缩放系数，最经不起误差的地方多给几位（第 09 课）。
 
 # %% [markdown] lang="en"
 # ## Exercises
