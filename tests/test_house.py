@@ -21,13 +21,14 @@ FLOORS = (
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
     " quotes assumptions costs needs scoreboard budget ranking fitting reasons shortfall picker"
     " rules_of_thumb portraits tokenization",
-    "progress storage workers pocket hub gguf_tokenizer gguf_conversion gguf_files engines",
+    "progress storage workers downloads repositories modelscope pocket hub gguf_tokenizer"
+    " gguf_conversion gguf_files engines",
     "chat_templates tool_calls turns conversation scoring experts haystack block_formats"
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
     " evaluation recommendation tasks training_data adapters training_settings"
     " training training_peak training_advice finetuning merging lora_gguf"
-    " server exports check_digits sensitive_data network_guard uncertainty audit_log routing cluster"
-    " pocket.recipe",
+    " server exports check_digits sensitive_data network_guard uncertainty audit_log routing"
+    " cluster pocket.recipe",
     "learner course plots frontier_plot terminal widgets",
     "__init__ console choosing quantizing deploying tuning cli",
 )
