@@ -200,7 +200,7 @@ def spread_costs(a: Assumptions) -> dict[str, list[tuple[float, float]]]:
 def ways() -> dict[str, str]:
     """What the four ways are called. Usage: ``ways()["own"]``"""
     return {
-        "api": t("API", "API"),
+        "api": t("API", "调用 API"),
         "rent-hours": t("rented by the hour needed", "按需租用（按小时）"),
         "rent-month": t("rented all month", "整月租用"),
         "own": t("owned", "自有"),
