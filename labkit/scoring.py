@@ -84,10 +84,11 @@ def answers(
         return text.strip()
 
     prompts = [render(item, len(item.messages) - 1, True) for item in items]
-    right = [
-        finish(render(item, len(item.messages), False)[len(prompt) :])
-        for item, prompt in zip(items, prompts, strict=True)
-    ]
+    whole = [render(item, len(item.messages), False) for item in items]
+    tails = [text[len(prompt) :] for text, prompt in zip(whole, prompts, strict=True)]
+    # There and back, as what is said comes: SentencePiece writes a space after a special token.
+    tails_ids = tokenizer(tails, add_special_tokens=False)["input_ids"]
+    right = [finish(tokenizer.decode(row)) for row in tails_ids]
     ids = [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
     if tokenizer.chat_template is None:
         ids = [[tokenizer.bos_token_id, *row] for row in ids]
