@@ -123,7 +123,7 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(tmp_path):
 
 
 def test_it_stops_when_nothing_is_gained_and_keeps_the_best(tmp_path):
-    wild = replace(SMALL, steps=40, learning_rate=0.2, patience=2, dropout=0.0)
+    wild = replace(SMALL, steps=40, learning_rate=0.05, patience=2, dropout=0.0)
     result, weights = run(tmp_path, wild)
     assert result.steps < 40 and result.steps - result.best_step == 2 * wild.evaluate_every
     best = load_file(tmp_path / "best.safetensors")
@@ -146,7 +146,7 @@ def test_the_loop_does_what_a_bare_one_does(tmp_path):
     model = load_base(BASE)
     samples = encode_samples(model, load_task("rotate").train[:64], "train")
     net = model.model.train().requires_grad_(True)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
     order = batch_order(64, 4, seed=0)
     for step in range(3):
         batch = collate([samples[i] for i in next(order)], model.tokenizer.pad_token_id)
@@ -156,7 +156,7 @@ def test_the_loop_does_what_a_bare_one_does(tmp_path):
         optimizer.step()
         optimizer.zero_grad()
     theirs = dict(net.named_parameters())
-    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
 
 
 def test_a_quantized_base_can_be_trained_on_after_it_was_asked(tmp_path):
