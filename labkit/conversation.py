@@ -288,6 +288,14 @@ def chat(
         temperature, top_k, top_p, min_p, repeat_penalty, max_new_tokens, seed, tuple(stop)
     )
     if str(name).startswith(("http://", "https://")):
+        if engine or context:
+            raise LabError(
+                t(
+                    f"engine and context are chosen by the server at '{name}'.",
+                    f"engine 和 context 由 '{name}' 的服务端决定。",
+                ),
+                t("Leave them out.", "请去掉这两个参数。"),
+            )
         name = connect(str(name), api_key=api_key)
     elif not isinstance(name, Model | RemoteModel):
         name = load(name, engine or default_engine(), context=context)

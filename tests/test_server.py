@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -441,6 +440,8 @@ def test_what_a_server_refuses_is_said_and_nothing_is_lost(server, remote):
     with pytest.raises(LabError, match="this model takes 1 to 511") as error:
         chat("word " * 5000)
     assert "chat.reset()" in error.value.way_out and chat.history == before
+    with pytest.raises(LabError, match="chosen by the server"):
+        lab.chat(server.url, context=64, api_key=server.api_key)
     with pytest.raises(LabError, match="lists no model|refuses"):
         connect(server.url.removesuffix("/v1"), api_key=server.api_key)
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -478,7 +479,3 @@ def test_settings_reach_the_server_and_a_far_one_is_named(monkeypatch):
         list(far.stream([], [], Sampling(temperature=0.5, top_k=3, max_new_tokens=9)))
     assert (sent["temperature"], sent["top_k"], sent["max_tokens"]) == (0.5, 3, 9)
     assert "min_p" not in sent and "stop" not in sent and "tools" not in sent
-
-
-def test_curl_is_here():
-    assert shutil.which("curl")

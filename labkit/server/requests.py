@@ -20,6 +20,9 @@ from ..errors import LabError
 from ..extras import need
 from ..tool_calls import ToolCall, read_tool_calls
 
+SHORT = 64_000
+"""Bytes of a request up to which its prompt is made at once, within a millisecond or two."""
+
 Chunk = dict[str, Any]
 
 
@@ -114,7 +117,10 @@ def set_up(app: Any, model: Model) -> None:
             yield
             return
         try:
-            prompt = await in_thread(read_prompt, model, body)
+            if len(await request.body()) < SHORT:  # type: ignore[attr-defined]
+                prompt = read_prompt(model, body)  # sooner done than handed over
+            else:
+                prompt = await in_thread(read_prompt, model, body)
             form = types.CreateCompletionRequest
             if "messages" in body:
                 form = types.CreateChatCompletionRequest
