@@ -298,7 +298,7 @@ def chat(
             )
         name = connect(str(name), api_key=api_key)
     elif not isinstance(name, Model | RemoteModel):
-        name = load(name, engine or default_engine(), context=context)
+        name = load(name, engine or default_engine(name), context=context)
     return Chat(name, system=system, tools=tools, sampling=sampling)
 
 

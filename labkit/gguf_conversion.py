@@ -19,6 +19,7 @@ import numpy as np
 
 from .errors import LabError
 from .extras import need
+from .hub import read_json_config
 from .i18n import t
 
 if TYPE_CHECKING:
@@ -57,24 +58,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Usage: ``read_config(Path("Qwen2.5-0.5B"))["hidden_size"]``
 
-    Raises LabError where there is none, and for a class that is not in ARCHITECTURES.
+    Raises LabError where there is none, it is broken, or its class is not in ARCHITECTURES.
     """
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LabError(
-            t(f"'{folder}' has no config.json.", f"'{folder}' 里没有 config.json。"),
-            t(
-                "Name a folder that holds a Hugging Face model, or a .gguf file.",
-                "请指定一个 Hugging Face 模型目录，或一个 .gguf 文件。",
-            ),
-        ) from None
-    except ValueError as error:
-        raise LabError(
-            t(f"'{path}' is not valid JSON: {error}.", f"'{path}' 不是有效的 JSON：{error}。"),
-            t("Download it again.", "请重新下载。"),
-        ) from None
+    config = read_json_config(folder)
     name = model_class(config)
     if name not in ARCHITECTURES:
         raise LabError(

@@ -1,11 +1,12 @@
 """Where a model is: from the name a person types to a folder or a file on this disk."""
 
 import difflib
+import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from . import modelscope, pocket, repositories
@@ -85,6 +86,31 @@ def locate(name: str | Path) -> Location:
         )
     repository = _in_catalog(text)
     return _from_repository(text, repository, None)
+
+
+def read_json_config(folder: Path) -> dict[str, Any]:
+    """What the ``config.json`` of a model's folder says.
+
+    Usage: ``read_json_config(locate("pocket/yi").path)["hidden_size"]``
+
+    Raises LabError where there is none, or it is broken.
+    """
+    path = folder / "config.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise LabError(
+            t(f"'{folder}' has no config.json.", f"'{folder}' 里没有 config.json。"),
+            t(
+                "Name a folder that holds a Hugging Face model, or a .gguf file.",
+                "请指定一个 Hugging Face 模型目录，或一个 .gguf 文件。",
+            ),
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise LabError(
+            t(f"'{path}' is not valid JSON: {error}.", f"'{path}' 不是有效的 JSON：{error}。"),
+            t("Download it again.", "请重新下载。"),
+        ) from None
 
 
 def _from_repository(name: str, repository: str, quant: str | None) -> Location:

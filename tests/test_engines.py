@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import labkit as lab
 from labkit import pocket
-from labkit.engines import Model, Sampling, load
+from labkit.engines import Model, Sampling, default_engine, load
 from labkit.errors import LabError
 from labkit.gguf_files import gguf_for
+from labkit.pocket.corpus import held_out
 
 ENGINES = ("transformers", "llama.cpp")
 both_engines = pytest.mark.parametrize("engine", ENGINES)
@@ -107,10 +109,9 @@ def test_it_ends_at_a_stop_token_at_the_limit_or_at_the_end_of_the_context(engin
 @both_engines
 def test_a_repeat_penalty_changes_what_is_said(engine):
     qwen = model("qwen2.5", engine)
-    ids = qwen.encode("苹果 苹果 苹果 苹果")
+    question = held_out("copy", 1)[0].messages[0]["content"]
     plain, fined = (
-        list(qwen.generate(ids, Sampling(max_new_tokens=30, repeat_penalty=penalty)))
-        for penalty in (1.0, 50.0)
+        lab.chat(qwen, repeat_penalty=penalty)(question).text for penalty in (1.0, 50.0)
     )
     assert plain != fined
 
@@ -163,6 +164,12 @@ def test_what_cannot_be_loaded_is_said_in_words(tmp_path):
         with pytest.raises(LabError) as error:
             load(tmp_path, engine).model  # noqa: B018
         assert error.value.way_out
+
+
+def test_a_broken_config_is_said_before_an_engine_is_chosen(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": ')
+    with pytest.raises(LabError, match="is not valid JSON"):
+        default_engine(tmp_path)
 
 
 def test_wrong_settings_of_loading_are_named():

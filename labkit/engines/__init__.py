@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import LabError
 from ..extras import has
-from ..hub import locate
+from ..hub import locate, read_json_config
 from ..i18n import t
 from .model import Engine, Model, Sampling
 from .openai_api import RemoteModel
@@ -50,9 +50,16 @@ def load(
     )
 
 
-def default_engine() -> Engine:
-    """The engine to talk with: llama.cpp where it is installed, for it starts and runs faster."""
-    return "llama.cpp" if has("llama_cpp") else "transformers"
+def default_engine(name: str | Path) -> Engine:
+    """The engine to talk with: llama.cpp where it is installed, for it starts and runs faster.
+
+    But Transformers for a Mistral with a sliding window: llama.cpp lets it see beyond the window,
+    which it was not trained for; ``pocket/mistral`` then talks nonsense.
+    """
+    location = locate(name)
+    config = read_json_config(location.path) if location.kind == "folder" else {}
+    windowed = config.get("model_type") == "mistral" and config.get("sliding_window")
+    return "llama.cpp" if has("llama_cpp") and not windowed else "transformers"
 
 
 def connect(url: str, model: str | None = None, *, api_key: str | None = None) -> RemoteModel:
