@@ -286,7 +286,7 @@ def _words(row: Row) -> tuple[str, ...]:
         return "" if value is None else f"{value:.1%}"
 
     def nats(value: float | None) -> str:
-        return "" if value is None else f"{value:.5f}"
+        return "" if value is None else f"{value:.2g}"
 
     memory = t("not resolved", "分辨不出") if row.peak_memory is None else ""
     return (

@@ -143,15 +143,18 @@ def compare_probabilities(model: Model, rows: list[Row], job: Job) -> dict[str, 
     }
 
 
-def measure_logits(model: Model, ids: list[int]) -> Floats:
-    """Logits at every token of a row: float32 (tokens, vocabulary).
+def measure_logits(model: Model, ids: list[int], start: int = 0) -> Floats:
+    """Logits at every token of a row from the place *start* on: float32 (tokens, vocabulary).
 
     Usage: ``measure_logits(load("pocket/qwen2.5"), ids)``. ids: at most 512 (llama.cpp's batch).
+    The output head, a large part of a small model, is computed for those tokens only.
     """
+    count = len(ids) - start
     if model.engine == "transformers":
         torch = need("torch")
         with torch.inference_mode():
-            out = model.model(torch.tensor([ids], device=model.model.device), use_cache=False)
+            given = torch.tensor([ids], device=model.model.device)
+            out = model.model(given, use_cache=False, logits_to_keep=count)
         return np.asarray(out.logits[0].float().cpu().numpy())
     cpp, context = need("llama_cpp"), model.model.ctx
     cpp.llama_memory_clear(cpp.llama_get_memory(context), True)
@@ -161,7 +164,7 @@ def measure_logits(model: Model, ids: list[int]) -> Floats:
         for place, id in enumerate(ids):
             batch.token[place], batch.pos[place] = id, place
             batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
-            batch.logits[place] = True
+            batch.logits[place] = place >= start
         if status := cpp.llama_decode(context, batch):
             raise LabError(
                 t(
@@ -170,7 +173,7 @@ def measure_logits(model: Model, ids: list[int]) -> Floats:
                 ),
                 t("Take a shorter text or a smaller model.", "请缩短文本，或换更小的模型。"),
             )
-        shape = (len(ids), model.model.n_vocab())
+        shape = (count, model.model.n_vocab())
         return np.ctypeslib.as_array(cpp.llama_get_logits(context), shape).copy()
     finally:
         cpp.llama_batch_free(batch)
@@ -297,7 +300,7 @@ def _keep_to_threads(model: Model) -> None:
 def _chunks(model: Model, rows: list[Row]) -> Iterator[tuple[list[int], Floats]]:
     """The tokens to guess, and log-probabilities where each is guessed, CHUNK at a time."""
     for row in rows:
-        guesses = measure_logits(model, row.ids)[row.scored - 1 : -1]
+        guesses = measure_logits(model, row.ids, row.scored - 1)[:-1]
         wanted = row.ids[row.scored :]
         for start in range(0, len(wanted), CHUNK):
             end = start + CHUNK
