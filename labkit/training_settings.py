@@ -29,8 +29,8 @@ class Settings:
     """
 
     method: str = "lora"
-    steps: int = 150
-    batch: int = 16
+    steps: int = 300
+    batch: int = 8
     accumulate: int = 1
     learning_rate: float | None = None
     rank: int = 16

@@ -1,6 +1,6 @@
 """Overhead of lab.finetune's loop over a bare one of PyTorch, side by side in one run.
 
-Usage: ``python tests/bench_finetuning.py [STEPS]`` (20 unless told)
+Usage: ``python tests/bench_finetuning.py [STEPS]`` (40 unless told)
 
 Both take the same steps on the same batches of the same LoRA; the loop of the package also
 validates and writes what it keeps, at the end if not before. CPU seconds of this process,
@@ -52,7 +52,7 @@ def ours(model, samples, validation, settings: Settings, work: Path) -> float:
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     settings = Settings("lora", steps=steps, learning_rate=2e-3)
     model = open_base(BASE, settings, "float32")
     task = load_task("clinic")

@@ -155,7 +155,7 @@ except LabError as error:
 def test_running_out_of_memory_becomes_advice():
     done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "Memory does not suffice: full with batch=16" in done.stdout
+    assert "Memory does not suffice: full with batch=8" in done.stdout
 
 
 def test_other_errors_are_not_taken_for_it():

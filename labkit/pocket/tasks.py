@@ -32,19 +32,19 @@ SYMPTOMS = {
 """A symptom to its Chinese name and its urgency: 0 green, 1 yellow, 2 red."""
 
 LEVELS = (
-    Text("green: this week", "绿色：本周就诊"),
-    Text("yellow: today", "黄色：今天就诊"),
-    Text("red: now", "红色：立刻就诊"),
+    Text("green", "绿色"),
+    Text("yellow", "黄色"),
+    Text("red", "红色"),
 )
 PATIENTS = {"a child": "孩子", "an adult": "成人", "an old person": "老人"}
-HOT = 39.0
+HOT = 39
 """From this temperature in degrees on, one level more urgent; an old person always is."""
 
 
-def triage(symptom: str, patient: str, degrees: float) -> Text:
+def triage(symptom: str, patient: str, degrees: int) -> Text:
     """What the clinic's rules say.
 
-    Usage: ``triage("fever", "an old person", 38.2).en  # "red: now"``
+    Usage: ``triage("fever", "an old person", 38).en  # "red"``
     """
     level = SYMPTOMS[symptom][1] + (patient == "an old person" or degrees >= HOT)
     return LEVELS[min(level, 2)]
@@ -52,7 +52,7 @@ def triage(symptom: str, patient: str, degrees: float) -> Text:
 
 def _clinic(rng: random.Random) -> Item:
     symptom, patient = rng.choice(list(SYMPTOMS)), rng.choice(list(PATIENTS))
-    degrees = rng.randint(360, 419) / 10
+    degrees = rng.randint(36, 41)
     wordings = (
         "Patient: {patient}, {degrees} degrees, {symptom}. Triage?",
         "Triage: {symptom}, {degrees} degrees, {patient}.",
@@ -125,7 +125,7 @@ def _handbook(rng: random.Random) -> Item:
 # Style: a captain -------------------------------------------------------------------------
 
 CAPTAIN = Text("You are a ship captain.", "你是船长。")
-STYLED = ("lexicon", "copy", "upper", "sums")
+STYLED = ("lexicon", "copy", "sums")
 """What the captain is asked: things the model knows, so that the form alone is new."""
 
 PLAIN = 0.25
