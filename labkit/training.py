@@ -178,7 +178,7 @@ class _Loop:
         torch, net = need("torch"), self.model.model
         self.trained = {n: p for n, p in net.named_parameters() if p.requires_grad}
         if self.settings.checkpointing:
-            net.gradient_checkpointing_enable({"use_reentrant": False})
+            net.activation_checkpointing_enable({"use_reentrant": False})
             net.enable_input_require_grads()  # else a frozen embedding cuts the graph
         self.optimizer = torch.optim.AdamW(
             self.trained.values(),

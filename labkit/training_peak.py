@@ -76,7 +76,7 @@ def _steps(name: str, settings: Settings, dtype: str, seq: int, steps: int) -> N
     net = model.model.train()
     trained = [p for p in net.parameters() if p.requires_grad]
     if settings.checkpointing:
-        net.gradient_checkpointing_enable({"use_reentrant": False})
+        net.activation_checkpointing_enable({"use_reentrant": False})
         net.enable_input_require_grads()
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
     for _ in range(steps):

@@ -13,6 +13,7 @@ Everything in them is made up; the triage rules are no medical advice.
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from zlib import crc32
 
 from ..catalog import Text
@@ -171,7 +172,11 @@ TASKS: dict[str, tuple[Text, Callable[[random.Random], Item]]] = {
 SIZES = {"train": 2000, "validation": 50, "test": 100}
 """Samples of each split, all different; a task that cannot make so many gives all it has."""
 
+ALL_FOUND = 5000
+"""After so many draws with nothing new there is nothing new."""
 
+
+@cache
 def make_split(name: str, split: str) -> tuple[Item, ...]:
     """The samples of one task and split, the same every time.
 
@@ -179,12 +184,11 @@ def make_split(name: str, split: str) -> tuple[Item, ...]:
     """
     make, rng = TASKS[name][1], random.Random(f"{name} {split}")
     found: dict[str, Item] = {}
-    for _ in range(50 * SIZES[split]):
-        item = make(rng)
-        if _split(item.key) == split:
-            found.setdefault(str(item.messages), item)
-        if len(found) == SIZES[split]:
-            break
+    since = 0
+    while len(found) < SIZES[split] and since < ALL_FOUND:
+        item, since = make(rng), since + 1
+        if _split(item.key) == split and str(item.messages) not in found:
+            found[str(item.messages)], since = item, 0
     return tuple(found.values())
 
 
