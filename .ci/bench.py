@@ -128,12 +128,35 @@ def picker_time() -> Row:
     )
 
 
+def quantization_time() -> list[Row]:
+    """By tests/bench_quantization.py: ours beside the tools themselves, in CPU seconds."""
+    found = result_of("bench_quantization.py")
+    command = "`python tests/bench_quantization.py`"
+    shares = [f"{kind} {x['labkit'] / x['gguf']:.2f}" for kind, x in found["seconds"].items()]
+    perplexity = found["perplexity"]["labkit"] / found["perplexity"]["llama_cpp"]
+    return [
+        Row(
+            f"Quantizing {found['weights']:,} weights by hand in numpy; time as a share of `gguf`'s",
+            f"用 numpy 手工量化 {found['weights']:,} 个权重，耗时相当于 `gguf` 的几倍",
+            "; ".join(shares),
+            command,
+        ),
+        Row(
+            "Perplexity of a pocket model; time as a share of a bare loop over llama-cpp-python",
+            "测一个口袋模型的困惑度，耗时相当于直接调用 llama-cpp-python 的几倍",
+            f"{perplexity:.2f}",
+            command,
+        ),
+    ]
+
+
 MEASUREMENTS: tuple[Callable[[], Row | list[Row]], ...] = (
     import_time,
     doctor_time,
     chat_time,
     memory_errors,
     picker_time,
+    quantization_time,
 )
 
 

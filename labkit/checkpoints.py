@@ -90,6 +90,7 @@ def checkpoint_for(
     """
     package = {"g": None, "a": "auto_round"}.get(format[0], "bitsandbytes")
     if package:
+        logging.getLogger(package).setLevel(logging.ERROR)  # it warns of a kernel nobody needs
         need(package.partition(".")[0])
     config = _plain_config(location, format)
     used = version(package.replace("_", "-")) if package else ""
@@ -107,7 +108,12 @@ def checkpoint_for(
             show_progress(None, title, callback=callback) as bar,
         ):
             arguments = (str(location.path), format, str(part), text, seed)
-            run_apart(_make, *arguments, callback=lambda done, total: bar.advance())
+            run_apart(
+                _make,
+                *arguments,
+                callback=lambda done, total: bar.advance(),
+                small=location.is_pocket,
+            )
     return kept
 
 

@@ -233,7 +233,8 @@ def _measure(
 
     def run(variant: _Variant, **more: Any) -> dict[str, Any]:
         path, own = str(variant.file.path), (settings.text, settings.seed, settings.skills)
-        measured = run_apart(measure, asdict(Job(path, variant.engine, *own, **shared, **more)))
+        job = asdict(Job(path, variant.engine, *own, **shared, **more))
+        measured = run_apart(measure, job, small=settings.skills)
         shared.update(_settled(measured))
         return dict(measured)
 

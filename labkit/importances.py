@@ -62,7 +62,7 @@ def imatrix_gguf_for(
     kept = cache_folder() / "gguf" / name
     if not kept.exists():
         with show_progress(None, t("measuring importances", "测量重要性")):
-            measured = run_apart(_measure, str(location.path), text, seed)
+            measured = run_apart(_measure, str(location.path), text, seed, small=location.is_pocket)
         importances = {name: np.array(values, np.float32) for name, values in measured.items()}
         quantize_gguf(base, kept, format, importances)
     return kept
