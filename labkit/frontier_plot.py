@@ -32,19 +32,30 @@ def draw_frontier(table: Comparison) -> Plot:
         for row in rows:
             mark = "o" if files[row.format].suffix == ".gguf" else "s"
             fill = COLOURS[0] if row in best else "white"
-            place = (row.file_size, row.kl_mean)
+            kl = row.kl_mean or 0.0
+            place = (row.file_size, kl)
             look = {"markersize": 6, "markeredgecolor": COLOURS[0], "markerfacecolor": fill}
             axes.plot(*place, mark, **look)
-            axes.annotate(row.format, place, (6, 4), textcoords="offset points", fontsize=8)
+            crowded = any(
+                0.95 < row.file_size / other.file_size < 1.05
+                and 1 <= (other.kl_mean or 0) / kl < 1.6
+                for other in rows
+                if other is not row
+            )
+            where = (6, -9 if crowded else 4)  # below its dot where a name stands just above
+            axes.annotate(row.format, place, where, textcoords="offset points", fontsize=8)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.margins(x=0.12, y=0.1)
         axes.set_xlabel(t("file size", "文件大小"))
         axes.set_ylabel(t("mean KL to full precision", "与全精度的平均 KL"))
-        axes.set_xticks(sorted({row.file_size for row in best}))
+        ticks: list[int] = []  # those of the frontier, but for what would overlap
+        for row in best:
+            if not ticks or row.file_size > 1.08 * ticks[-1]:
+                ticks.append(row.file_size)
+        axes.set_xticks(ticks)
         axes.xaxis.set_major_formatter(lambda size, _: show_bytes(int(size)))
         axes.minorticks_off()
-        axes.tick_params(axis="x", labelrotation=30)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
         words = "; ".join(
