@@ -281,12 +281,12 @@ print("a far smaller one breaks it:", near[10_000] < 0.3 < near[trained])
 # %% [markdown] lang="en"
 # A larger base turns every hand more slowly. At 4,096 tokens the slow ones then stand at angles that they already had at 1,024, in training: the model meets nothing new. The fast ones, which tell neighbours apart, hardly change. A smaller base does the opposite, at once. This is what was found in June 2023 as "NTK-aware scaling", and Code Llama, Llama 3 and Yi then trained with.
 #
-# It is not free: see the row of the largest base at short lengths, and do the third exercise. A real extension trains on. 01.AI's own figures: Yi-34B-200K found 89.3% of its needles at first, and 99.8% after 5 billion more tokens of long texts (README, 2024-03-07); Yi-9B-200K 87.1, 97.5 and 99.0% after 6, 12 and 17 billion (its CHANGELOG, March 2024).
+# Is it free? Needles are one skill, and a small model's; that short texts do not suffer *here* does not mean that nothing does. A real extension trains on. 01.AI's own figures: Yi-34B-200K found 89.3% of its needles at first, and 99.8% after 5 billion more tokens of long texts (README, 2024-03-07); Yi-9B-200K 87.1, 97.5 and 99.0% after 6, 12 and 17 billion (its CHANGELOG, March 2024).
 
 # %% [markdown] lang="zh"
 # 底数变大，所有的针都转得慢了。读到 4,096 时，慢针所在的角度，在训练时的 1,024 以内就见过：没有遇到新东西。快针管的是区分近邻，几乎不受影响。底数变小则正相反，马上就坏。这一招 2023 年 6 月被人发现，叫“NTK-aware”缩放；后来 Code Llama、Llama 3、Yi 训练时就直接用了大底数。
 #
-# 它不是没有代价：看看最大底数那一行在短文本上的表现，再做第三个练习。真要延长，还是得接着训练。零一万物自己公布的数字：Yi-34B-200K 起初找到 89.3% 的针，用 50 亿词元的长文本再训练之后是 99.8%（README，2024-03-07）；Yi-9B-200K 训练到 60 亿、120 亿、170 亿词元时，分别是 87.1%、97.5%、99.0%（其 CHANGELOG，2024 年 3 月）。
+# 它真的没有代价吗？找针只是一种本事，测的又是一个小模型；*这里*看不出短文本受损，不等于别处也没有。真要延长，还是得接着训练。零一万物自己公布的数字：Yi-34B-200K 起初找到 89.3% 的针，用 50 亿词元的长文本再训练之后是 99.8%（README，2024-03-07）；Yi-9B-200K 训练到 60 亿、120 亿、170 亿词元时，分别是 87.1%、97.5%、99.0%（其 CHANGELOG，2024 年 3 月）。
 
 # %% [markdown] lang="en"
 # ### Other ways to stretch
