@@ -136,13 +136,13 @@ def quantization_time() -> list[Row]:
     perplexity = found["perplexity"]["labkit"] / found["perplexity"]["llama_cpp"]
     return [
         Row(
-            f"Quantizing {found['weights']:,} weights by hand in numpy; time as a share of `gguf`'s",
+            f"Quantizing {found['weights']:,} weights by hand in numpy: share of `gguf`'s time",
             f"用 numpy 手工量化 {found['weights']:,} 个权重，耗时相当于 `gguf` 的几倍",
             "; ".join(shares),
             command,
         ),
         Row(
-            "Perplexity of a pocket model; time as a share of a bare loop over llama-cpp-python",
+            "Perplexity of a pocket model: share of a bare loop's time over llama-cpp-python",
             "测一个口袋模型的困惑度，耗时相当于直接调用 llama-cpp-python 的几倍",
             f"{perplexity:.2f}",
             command,

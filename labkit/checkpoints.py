@@ -24,7 +24,7 @@ from .architecture import read_architecture
 from .calibration import Text, calibration_rows
 from .engines import load
 from .errors import LabError
-from .extras import need
+from .extras import has, need
 from .gguf_conversion import weight_files
 from .gptq import (
     GPTQTensors,
@@ -89,11 +89,8 @@ def checkpoint_for(
     a GGUF file, a model that is quantized already, a missing package, and a full disk.
     """
     package = {"g": None, "a": "auto_round"}.get(format[0], "bitsandbytes")
-    if package:
-        logging.getLogger(package).setLevel(logging.ERROR)  # it warns of a kernel nobody needs
-        need(package.partition(".")[0])
     config = _plain_config(location, format)
-    used = version(package.replace("_", "-")) if package else ""
+    used = version(package.replace("_", "-")) if package and has(package) else ""
     made_by = f"{MAKER_VERSION} {used} {GROUP_SIZE} {ITERATIONS}"
     if format in CALIBRATED:
         made_by += json.dumps([text, seed])
@@ -101,6 +98,8 @@ def checkpoint_for(
     stem = location.path.resolve().name
     kept = cache_folder() / "checkpoints" / f"{stem}-{digest(made_by, files)}-{format}"
     if not kept.exists():
+        if package and not has(package):  # only the worker imports it: that takes seconds
+            need(package)
         size = loaded_weights(read_architecture(config), format.replace("autoround", "gptq"))
         title = t(f"quantizing to {format}", f"量化为 {format}")
         with (

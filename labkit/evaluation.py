@@ -7,7 +7,7 @@ Every variant is measured in a fresh process, on the same held-out text (see
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from .gguf_files import gguf_for
 from .hub import Location, locate
 from .i18n import t
 from .machine import cache_folder
-from .measurement import Job, measure
+from .measurement import measure
 from .progress import Callback, show_progress
 from .quantization import Quantized, QuantizedFile, describe, quantize
 from .storage import digest, replacing
@@ -164,15 +164,7 @@ def compare(
         source = _files(variants[0].file.path)
     settings = _Settings(text, seed, pocket, digest("", source))
     found = _measure(variants, references, settings, callback)
-    rows = [
-        Row(
-            v.file.format,
-            v.file.file_size,
-            v.file.bits_per_weight,
-            **{name: measured.get(name) for name in _MEASURED},
-        )
-        for v, measured in zip(variants, found, strict=True)
-    ]
+    rows = [_row(v.file, measured) for v, measured in zip(variants, found, strict=True)]
     note = "\n".join(filter(None, [note, _explanation()]))
     return Comparison(name, tuple(rows), tuple(v.file.path for v in variants), note)
 
@@ -232,8 +224,8 @@ def _measure(
     shared = next((_settled(one) for one in found if one is not None), {})
 
     def run(variant: _Variant, **more: Any) -> dict[str, Any]:
-        path, own = str(variant.file.path), (settings.text, settings.seed, settings.skills)
-        job = asdict(Job(path, variant.engine, *own, **shared, **more))
+        own = {"text": settings.text, "seed": settings.seed, "skills": settings.skills}
+        job = own | shared | more | {"path": str(variant.file.path), "engine": variant.engine}
         measured = run_apart(measure, job, small=settings.skills)
         shared.update(_settled(measured))
         return dict(measured)
@@ -266,7 +258,10 @@ def _settled(measured: dict[str, Any]) -> dict[str, Any]:
     return {name: measured[name] for name in ("passages", "tokens")}
 
 
-_MEASURED = [field.name for field in fields(Row)][3:]
+def _row(file: QuantizedFile, measured: dict[str, Any]) -> Row:
+    names = [field.name for field in fields(Row)][3:]
+    figures: dict[str, Any] = {name: measured.get(name) for name in names}
+    return Row(file.format, file.file_size, file.bits_per_weight, **figures)
 
 
 def _versions() -> dict[str, str | None]:

@@ -77,7 +77,7 @@ class Job:
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Measure one variant; to be run in a fresh process, whose memory is nobody else's.
 
-    Usage: ``run_apart(measure, dataclasses.asdict(Job("model.gguf", "llama.cpp")))``
+    Usage: ``run_apart(measure, {"path": "model.gguf", "engine": "llama.cpp"})``
 
     Gives the measured fields of :class:`~labkit.evaluation.Row` by name, and passages and tokens
     for the next job. Raises LabError for a text that is too short, another tokenizer, a full disk.

@@ -251,9 +251,10 @@ def test_a_text_too_short_to_calibrate_on() -> None:
 
 
 def test_a_missing_tool_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from labkit import extras
+    from labkit import checkpoints, extras
 
-    monkeypatch.setattr(extras, "has", lambda module: module not in ("auto_round", "bitsandbytes"))
+    for module in (checkpoints, extras):
+        monkeypatch.setattr(module, "has", lambda name: name not in ("auto_round", "bitsandbytes"))
     for form, extra in (("autoround-4bit", "gptq"), ("nf4", "finetune")):
         with pytest.raises(LabError) as caught:
             quantize(MODEL, form)
