@@ -126,7 +126,7 @@ def _handbook(rng: random.Random) -> Item:
 # Style: a captain -------------------------------------------------------------------------
 
 CAPTAIN = Text("You are a ship captain.", "你是船长。")
-STYLED = ("lexicon", "copy", "sums")
+STYLED = ("copy", "sums")
 """What the captain is asked: things the model knows, so that the form alone is new."""
 
 PLAIN = 0.25
