@@ -621,7 +621,7 @@ def judge(tool):
     return t("The agent cannot use it.", "智能体用不了它。")
 
 
-course.check("05.third-tool", None if translate("water") is ... else translate, judge)
+course.check("05.third-tool", translate if translate("water") else None, judge)
 
 # %% [markdown] lang="en"
 # ## On real models

@@ -616,7 +616,7 @@ pairs = [(query, torch.tensor(key)) for query in range(40) for key in range(40)]
 answers = [may_look(query, int(key), 7) for query, key in pairs]
 course.check(
     "08.mask",
-    None if ... in answers else [bool(answer) for answer in answers],
+    None if None in answers else [bool(answer) for answer in answers],
     [bool(rule(0, 0, torch.tensor(query), key)) for query, key in pairs],
 )
 
