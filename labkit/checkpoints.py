@@ -6,7 +6,8 @@
 | gptq-8bit, gptq-4bit | :mod:`~labkit.gptq` | groups of 128, calibrated |
 | autoround-8bit, autoround-4bit | auto-round | the same format, rounding learnt by SignSGD |
 
-Embeddings, output head, norms and routed experts keep 16 bits. Both GPTQ kinds lie in one format,
+Embeddings, output head and norms keep 16 bits, and so do routed experts with bitsandbytes; the
+other kinds are for models without them. Both GPTQ kinds lie in one format,
 which Transformers loads with auto-round's or gptqmodel's kernels.
 """
 
@@ -89,7 +90,9 @@ def checkpoint_for(
     a GGUF file, a model that is quantized already, a missing package, and a full disk.
     """
     package = {"g": None, "a": "auto_round"}.get(format[0], "bitsandbytes")
-    config = _plain_config(location, format)
+    architecture = read_architecture(_plain_config(location, format))
+    if architecture.num_experts and format in CALIBRATED:
+        raise _experts(location.name, format)
     used = version(package.replace("_", "-")) if package and has(package) else ""
     made_by = f"{MAKER_VERSION} {used} {GROUP_SIZE} {ITERATIONS}"
     if format in CALIBRATED:
@@ -100,7 +103,7 @@ def checkpoint_for(
     if not kept.exists():
         if package and not has(package):  # only the worker imports it: that takes seconds
             need(package)
-        size = loaded_weights(read_architecture(config), format.replace("autoround", "gptq"))
+        size = loaded_weights(architecture, format.replace("autoround", "gptq"))
         title = t(f"quantizing to {format}", f"量化为 {format}")
         with (
             replacing(kept, size, folder=True) as part,
@@ -127,6 +130,18 @@ def _plain_config(location: Location, format: str) -> dict[str, Any]:
             t("Name the folder or the Hub id of the model.", "请给出模型的文件夹或 Hub 名称。"),
         )
     return refuse_quantized(location)
+
+
+def _experts(name: str, format: str) -> LabError:
+    return LabError(
+        t(
+            f"'{format}' is not covered for '{name}': it has routed experts, which Transformers"
+            " keeps together and readers of the GPTQ format want one by one.",
+            f"'{name}' 含路由专家，暂不支持 '{format}'："
+            "Transformers 把所有专家存成一个参数，而 GPTQ 格式要求逐个存放。",
+        ),
+        t("Use a GGUF format, 'nf4' or 'int8'.", "请用 GGUF 格式、'nf4' 或 'int8'。"),
+    )
 
 
 def refuse_quantized(location: Location) -> dict[str, Any]:
