@@ -375,10 +375,10 @@ def save_model(model: Model, folder: str | Path, dtype: str | None = None) -> Pa
     folder, torch = Path(folder), need("torch")
     kind = getattr(torch, dtype) if dtype else stored_dtype(model.location)
     net = model.model
-    state = {
-        name: tensor.to(kind) if tensor.is_floating_point() else tensor
-        for name, tensor in net.state_dict().items()
-    }
+    state, cast = net.state_dict(), dict[int, Any]()
+    for name, tensor in state.items():
+        if tensor.is_floating_point():  # tied weights are one tensor, and stay so
+            state[name] = cast.setdefault(tensor.data_ptr(), tensor.to(kind))
     with _replacing_folder(folder, state, "config.json") as part:
         net.save_pretrained(part, state_dict=state)
         config = part / "config.json"  # says what the model held, not what was written

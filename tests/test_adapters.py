@@ -156,6 +156,9 @@ def test_a_merged_model_is_saved_whole_and_loads_by_its_path(saved, tmp_path):
     again = load(folder)
     assert again.chat_template == load(BASE).chat_template
     assert stored_dtype(again.location) == torch.float16
+    # Tied weights are stored once, as in the base.
+    sizes = [(f / "model.safetensors").stat().st_size for f in (folder, load(BASE).location.path)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
     assert next(load_base(folder, dtype="auto").model.parameters()).dtype == torch.float16
     assert torch.allclose(logits(again), saved["one"][1], atol=0.05)
     assert save_model(model, folder) == folder  # replaced
