@@ -35,10 +35,11 @@ from .gptq import (
     quantization_config,
     quantize_gptq,
 )
-from .hub import DOWNLOADED, Location
+from .hub import Location
 from .i18n import t
 from .machine import cache_folder
 from .progress import Callback, show_progress
+from .repositories import DOWNLOADED
 from .storage import digest, replacing
 from .weight_formats import loaded_weights
 from .workers import run_apart

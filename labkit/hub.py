@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from . import modelscope, pocket, repositories
-from .downloads import RemoteFile, fetch_files
+from . import pocket
 from .errors import LabError
 from .i18n import t
 from .machine import cache_folder
-from .repositories import DOWNLOADED as DOWNLOADED
-from .repositories import has_quant
-from .storage import digest
 
 _HUB_ID = re.compile(
     r"([a-zA-Z0-9][\w.-]{0,95}/[a-zA-Z0-9_][\w.-]{0,95})(?::([\w.-]{1,40}))?", re.ASCII
@@ -74,6 +70,8 @@ def locate(name: str | Path) -> Location:
         return Location(text, _gguf(path), "gguf")
     if text and os.path.isdir(path):  # unlike Path's, false for a name too long to be one
         return Location(text, _folder(path), "folder")
+    from . import modelscope  # here and below: a chat with a model on this disk starts sooner
+
     if found := _HUB_ID.fullmatch(text.removeprefix(modelscope.PREFIX)):
         return _from_repository(text, found[1], found[2])
     if isinstance(name, Path) or os.path.exists(path) or text.startswith((".", "/", "~")):
@@ -115,10 +113,14 @@ def read_json_config(folder: Path) -> dict[str, Any]:
 
 def _from_repository(name: str, repository: str, quant: str | None) -> Location:
     """From the class's bundle if it is in there, else from the Hub's cache or the Hub."""
+    from . import modelscope, repositories
+
     bundle = os.environ.get("LABKIT_BUNDLE")
     folder = Path(bundle, "models", repository) if bundle else None
     if folder and quant:
-        files = sorted(path for path in folder.glob("*.gguf") if has_quant(path.name, quant))
+        files = sorted(
+            path for path in folder.glob("*.gguf") if repositories.has_quant(path.name, quant)
+        )
         if files:
             return Location(name, files[0], "gguf")
     elif folder and (folder / "config.json").is_file():
@@ -130,6 +132,9 @@ def _from_repository(name: str, repository: str, quant: str | None) -> Location:
 
 
 def _from_url(url: str) -> Path:
+    from .downloads import RemoteFile, fetch_files
+    from .storage import digest
+
     address, _, fragment = url.partition("#")
     file = unquote(urlsplit(address).path).rpartition("/")[2]
     hash = fragment.removeprefix("sha256=")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import hub, pocket
+from labkit import hub, pocket, repositories
 from labkit.errors import LabError
 from labkit.i18n import use_language
 
@@ -88,7 +88,11 @@ def test_a_folder_without_a_config(tmp_path):
 
 
 def test_only_safe_files_are_fetched():
-    fetched = [p for p in hub.DOWNLOADED if p.endswith((".py", ".bin", ".pt", ".pth", ".pkl", "*"))]
+    fetched = [
+        p
+        for p in repositories.DOWNLOADED
+        if p.endswith((".py", ".bin", ".pt", ".pth", ".pkl", "*"))
+    ]
     assert not fetched
 
 
