@@ -67,7 +67,8 @@ def _quantized(model: Model, dtype: str | None, quant: str) -> Any:
             t(f"Known: {', '.join(QUANTS)}.", f"可用的有：{'、'.join(QUANTS)}。"),
         )
     torch, transformers = need("torch"), need("transformers")
-    need("bitsandbytes")
+    with _quiet():
+        need("bitsandbytes")
     gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     kind = getattr(torch, dtype or ("bfloat16" if gpu else "float32"))
     settings = transformers.BitsAndBytesConfig(
