@@ -24,7 +24,7 @@ from .assumptions import LABELS, Assumptions
 from .errors import LabError
 from .i18n import t
 from .quotes import Currency, is_old, show_age, show_dates, show_money, throughputs
-from .tables import Table
+from .tables import ShowsTable, Table
 
 HOURS = 730
 """Of a month: 365 × 24 / 12."""
@@ -226,7 +226,7 @@ class Way:
 
 
 @dataclass(frozen=True, repr=False)
-class Costs:
+class Costs(ShowsTable):
     """The comparison: ways, break-evens, what moves them, and all it rests on; shows itself.
 
     currency: in which it is shown; every number in it is US dollars. old: names of assumptions
@@ -292,14 +292,6 @@ class Costs:
             for s in self.sensitivity
         ]  # fmt: skip
         return Table(header, rows)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def compare_costs(

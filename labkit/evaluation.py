@@ -23,7 +23,7 @@ from .measurement import measure
 from .progress import Callback, show_progress
 from .quantization import Quantized, QuantizedFile, describe, quantize
 from .storage import digest, replacing
-from .tables import Table
+from .tables import ShowsTable, Table
 from .units import show_bytes
 from .workers import run_apart
 
@@ -68,8 +68,8 @@ class Row:
     peak_memory: int | None
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(ShowsTable):
     """Rows in the order asked for, and the file or folder of each; shows itself as a table."""
 
     model: str
@@ -91,14 +91,6 @@ class Comparison:
             t("Memory", "内存"),
         )  # fmt: skip
         return Table(header, [_words(row) for row in self.rows], self.note)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 @dataclass(frozen=True)

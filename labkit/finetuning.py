@@ -23,7 +23,7 @@ from .pocket.corpus import held_out
 from .progress import Callback
 from .scoring import answers
 from .storage import digest
-from .tables import Table
+from .tables import ShowsTable, Table
 from .tasks import SPLITS, Task, load_task
 from .training import Point, open_base, train
 from .training_advice import Plan
@@ -44,8 +44,8 @@ OLD_QUESTIONS = 12
 """What is asked for forgetting, and how many held-out questions of each."""
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(ShowsTable):
     """What one fine-tuning did.
 
     exact_match_*: share of right answers among the task's test_questions; old_skills_*: among
@@ -83,17 +83,9 @@ class Report:
         """As a person reads it."""
         return _table([self], self.notes)
 
-    def __str__(self) -> str:
-        return str(self.table())
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
-
-
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(ShowsTable):
     """The same task by several methods: same data, order, seed and steps."""
 
     rows: tuple[Report, ...]
@@ -102,14 +94,6 @@ class Comparison:
         """As a person reads it."""
         notes = dict.fromkeys(note for row in self.rows for note in row.notes)
         return _table(self.rows, tuple(notes))
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def finetune(

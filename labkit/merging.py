@@ -14,7 +14,7 @@ from .engines import Model
 from .errors import LabError
 from .finetuning import exact_match
 from .i18n import t
-from .tables import Table
+from .tables import ShowsTable, Table
 from .tasks import Task, load_task
 from .training import validation_loss
 from .training_data import encode_samples
@@ -38,8 +38,8 @@ class Merge:
     memory: int
 
 
-@dataclass(frozen=True)
-class Merges:
+@dataclass(frozen=True, repr=False)
+class Merges(ShowsTable):
     """The ways beside each other; shows itself as a table."""
 
     rows: tuple[Merge, ...]
@@ -64,14 +64,6 @@ class Merges:
             for r in self.rows
         ]
         return Table(header, rows, self.note)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def merge(

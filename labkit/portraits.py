@@ -15,7 +15,7 @@ from .errors import LabError
 from .i18n import t
 from .machine import hardware
 from .memory import estimate
-from .tables import Table
+from .tables import ShowsTable, Table
 from .units import GB, show_bytes
 
 LARGEST_FILE = 48 * GB
@@ -199,8 +199,8 @@ class RunLine:
     download: int | None
 
 
-@dataclass(frozen=True)
-class RunLines:
+@dataclass(frozen=True, repr=False)
+class RunLines(ShowsTable):
     """The exact lines that run a model; shows itself as a table.
 
     context: tokens that the memory is counted for. notes: what to know before.
@@ -240,14 +240,6 @@ class RunLines:
             rows.append((row.by, _size(row.memory), fits, left if spare >= 0 else lacks))
         header = (t("By", "工具"), t("Memory", "内存占用"), t("Here", "这台电脑"), "")
         return Table(header, rows, str(machine))
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def run_lines(name: str, quant: str = "Q4_K_M", context: int = CONTEXT) -> RunLines:

@@ -19,7 +19,7 @@ from .hub import Location, locate
 from .i18n import t
 from .importances import SUFFIX, imatrix_gguf_for
 from .progress import Callback, show_progress
-from .tables import Table
+from .tables import ShowsTable, Table
 from .units import bits_per_weight, show_bytes
 from .weight_formats import loaded_weights
 
@@ -40,8 +40,8 @@ class QuantizedFile:
     bits_per_weight: float
 
 
-@dataclass(frozen=True)
-class Quantized:
+@dataclass(frozen=True, repr=False)
+class Quantized(ShowsTable):
     """The versions of one model; shows itself as a table. note: what must be said beside it."""
 
     model: str
@@ -61,14 +61,6 @@ class Quantized:
             for row in self.rows
         ]
         return Table(header, rows, self.note)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def quantize(

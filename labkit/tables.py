@@ -3,6 +3,7 @@
 import html
 import textwrap
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,22 @@ class Table:
         )
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+
+class ShowsTable(ABC):
+    """A result that shows itself as its table; a dataclass of it is made with ``repr=False``."""
+
+    @abstractmethod
+    def table(self) -> Table:
+        """As a person reads it."""
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 def width(text: str) -> int:

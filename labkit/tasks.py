@@ -15,7 +15,7 @@ from .i18n import t
 from .pocket.corpus import Item
 from .pocket.tasks import SIZES, TASKS, make_split
 from .storage import digest
-from .tables import Table
+from .tables import ShowsTable, Table
 
 SPLITS = tuple(SIZES)
 """train, validation and test: learnt from; watched while learning; asked at the end."""
@@ -29,8 +29,8 @@ SHOWN = 3
 _ROLES = ("system", "user", "assistant", "tool")
 
 
-@dataclass(frozen=True)
-class Task:
+@dataclass(frozen=True, repr=False)
+class Task(ShowsTable):
     """Samples to tune on. Each is a conversation whose last message is the right answer.
 
     name: also goes into the name of what is made. about: why one would tune on it, in words.
@@ -56,14 +56,6 @@ class Task:
         ]
         sizes = ", ".join(f"{split} {len(getattr(self, split))}" for split in SPLITS)
         return Table(header, rows, f"{self.about} ({sizes})")
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def load_task(name: "str | Path | Task") -> Task:
