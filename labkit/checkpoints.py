@@ -35,7 +35,7 @@ from .gptq import (
     quantization_config,
     quantize_gptq,
 )
-from .hub import Location
+from .hub import Location, read_json_config
 from .i18n import t
 from .machine import cache_folder
 from .progress import Callback, show_progress
@@ -150,7 +150,7 @@ def refuse_quantized(location: Location) -> dict[str, Any]:
 
     Usage: ``refuse_quantized(locate("pocket/llama3"))["hidden_size"]``
     """
-    config: dict[str, Any] = json.loads((location.path / "config.json").read_text("utf-8"))
+    config = read_json_config(location.path)
     if found := config.get("quantization_config"):
         method = found.get("quant_method", "?")
         raise LabError(
@@ -245,7 +245,7 @@ def _by_gptq(
         del tensors[f"{name}.weight"]
         tensors |= {f"{name}.{part}": torch.from_numpy(a) for part, a in vars(packed).items()}
     stored.save_file(tensors, target / "model.safetensors", {"format": "pt"})
-    config = json.loads((source / "config.json").read_text("utf-8"))
+    config = read_json_config(source)
     config["quantization_config"] = quantization_config(bits, GROUP_SIZE)
     if left:  # as gptqmodel writes layers that keep their weights
         plain: dict[str, Any] = {f"-:^{name.replace('.', chr(92) + '.')}$": {} for name in left}

@@ -36,6 +36,7 @@ from .chat_templates import end_of_turn
 from .engines import Engine, Model, Sampling, load
 from .errors import LabError
 from .extras import need
+from .hub import read_json_config
 from .i18n import t
 from .scoring import answers
 from .storage import check_room
@@ -282,7 +283,7 @@ def _bring(job: Job) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     need("torch")
     need("transformers").AutoModelForCausalLM  # noqa: B018 - Transformers loads when first asked
-    config = json.loads((Path(job.path) / "config.json").read_text("utf-8"))
+    config = read_json_config(Path(job.path))
     method = config.get("quantization_config", {}).get("quant_method")
     if method == "bitsandbytes":
         need("bitsandbytes")

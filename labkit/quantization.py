@@ -15,7 +15,7 @@ from .gguf_conversion import weight_files
 from .gguf_files import FORMATS as GGUF_FORMATS
 from .gguf_files import gguf_for
 from .gguf_inspection import inspect_gguf
-from .hub import Location, locate
+from .hub import Location, locate, read_json_config
 from .i18n import t
 from .importances import SUFFIX, imatrix_gguf_for
 from .progress import Callback, show_progress
@@ -127,7 +127,7 @@ def describe(form: str, path: Path, original: Location | None = None) -> Quantiz
         size, tensors, parameters = _folder_size(path)
         if original is not None:
             parameters = _folder_size(original.path)[2]
-        elif "quantization_config" in (config := json.loads((path / "config.json").read_text())):
+        elif "quantization_config" in (config := read_json_config(path)):
             parameters = loaded_weights(read_architecture(config), "fp16") // 2  # not of codes
     return QuantizedFile(form, path, size, bits_per_weight(tensors, parameters))
 

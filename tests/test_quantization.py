@@ -227,6 +227,13 @@ def test_formats_may_be_written_in_any_case() -> None:
     assert read_formats(list(FORMATS)) == list(FORMATS)
 
 
+def test_a_broken_config_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": ')
+    for form in ("nf4", "Q4_0"):
+        with pytest.raises(LabError, match="is not valid JSON"):
+            quantize(tmp_path, form)
+
+
 def test_quantizing_twice_is_refused(made: Quantized) -> None:
     for form in ("gptq-4bit", "nf4", "Q4_0", "Q4_0-imatrix"):
         with pytest.raises(LabError, match=r"already quantized \(gptq\)"):
