@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from . import choosing, deploying, quantizing, tuning
-from .console import Json, both, make_table, print_json
+from .console import Json, ModelName, both, make_table, print_json
 from .errors import LabError
 from .i18n import Language, t, use_language
 
@@ -101,15 +101,7 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command(help=both("Talk to a model.", "与模型对话。"))
 def chat(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help=both(
-                "A pocket name, a Hub id, a folder or a .gguf.",
-                "口袋模型名、Hub 模型名、文件夹或 .gguf 文件。",
-            )
-        ),
-    ] = "pocket/qwen2.5",
+    model: ModelName = "pocket/qwen2.5",
     prompt: Annotated[
         str | None,
         typer.Argument(

@@ -19,6 +19,16 @@ Json = Annotated[
     typer.Option("--json", help=both("Print one JSON object.", "输出一个 JSON 对象。")),
 ]
 
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        help=both(
+            "A pocket name, a Hub id, a folder or a .gguf.",
+            "口袋模型名、Hub 模型名、文件夹或 .gguf 文件。",
+        )
+    ),
+]
+
 
 def print_json(result: Any) -> None:
     """Print a frozen dataclass as one JSON object: its field names, sizes in bytes."""

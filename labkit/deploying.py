@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import Json, both, print_json
+from .console import Json, ModelName, both, print_json
 from .i18n import t
 
 if TYPE_CHECKING:
@@ -39,15 +39,7 @@ class Serving:
     )
 )
 def serve(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help=both(
-                "A pocket name, a Hub id, a folder or a .gguf.",
-                "口袋模型名、Hub 模型名、文件夹或 .gguf 文件。",
-            )
-        ),
-    ] = "pocket/qwen2.5",
+    model: ModelName = "pocket/qwen2.5",
     port: Annotated[
         int,
         typer.Option(help=both("If it is taken, a free one.", "若被占用，则换一个空闲端口。")),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Json, both, print_json
+from .console import Json, ModelName, both, print_json
 from .i18n import t
 
 app = typer.Typer()
@@ -19,15 +19,7 @@ app = typer.Typer()
     )
 )
 def quantize(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help=both(
-                "A pocket name, a Hub id, a folder or a .gguf.",
-                "口袋模型名、Hub 模型名、文件夹或 .gguf 文件。",
-            )
-        ),
-    ],
+    model: ModelName,
     to: Annotated[
         list[str],
         typer.Option(
