@@ -14,6 +14,7 @@ from typing import Any
 from .chat_templates import Message, encode_chat, end_of_turn
 from .engines import Engine, Model, RemoteModel, Sampling, connect, default_engine, load
 from .errors import LabError
+from .hub import locate
 from .i18n import t
 from .tool_calls import ToolCall, read_tool_calls
 from .turns import FinishReason, LocalTurn, RemoteTurn, Turn
@@ -298,7 +299,8 @@ def chat(
             )
         name = connect(str(name), api_key=api_key)
     elif not isinstance(name, Model | RemoteModel):
-        name = load(name, engine or default_engine(name), context=context)
+        found = locate(name)
+        name = load(found, engine or default_engine(found), context=context)
     return Chat(name, system=system, tools=tools, sampling=sampling)
 
 

@@ -16,6 +16,7 @@ from labkit import pocket
 from labkit.engines import Model, Sampling, default_engine, load
 from labkit.errors import LabError
 from labkit.gguf_files import gguf_for
+from labkit.hub import locate
 
 ENGINES = ("transformers", "llama.cpp")
 both_engines = pytest.mark.parametrize("engine", ENGINES)
@@ -168,7 +169,7 @@ def test_what_cannot_be_loaded_is_said_in_words(tmp_path):
 def test_a_broken_config_is_said_before_an_engine_is_chosen(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": ')
     with pytest.raises(LabError, match="is not valid JSON"):
-        default_engine(tmp_path)
+        default_engine(locate(tmp_path))
 
 
 def test_wrong_settings_of_loading_are_named():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import LabError
 from ..extras import has
-from ..hub import locate, read_json_config
+from ..hub import Location, locate, read_json_config
 from ..i18n import t
 from .model import Engine, Model, Sampling
 from .openai_api import RemoteModel
@@ -16,14 +16,14 @@ __all__ = ["Engine", "Model", "RemoteModel", "Sampling", "connect", "default_eng
 
 
 def load(
-    name: str | Path,
+    name: str | Path | Location,
     engine: Engine | None = None,
     *,
     context: int | None = None,
     dtype: str | None = None,
     n_gpu_layers: int = -1,
 ) -> Model:
-    """Load a model by any name :func:`labkit.hub.locate` knows.
+    """Load a model by any name :func:`labkit.hub.locate` knows, or from where that found it.
 
     Usage: ``lab.load("pocket/qwen2.5").config``; ``lab.load("model.gguf")``
 
@@ -34,7 +34,7 @@ def load(
     float32 (4 bytes a weight) on a CPU. n_gpu_layers: llama.cpp only; -1 puts all layers on the
     GPU where the build has one. Raises LabError when it cannot be found, read or run.
     """
-    location = locate(name)
+    location = name if isinstance(name, Location) else locate(name)
     engine = engine or ("llama.cpp" if location.kind == "gguf" else "transformers")
     if engine == "transformers":
         from .transformers import TransformersModel
@@ -50,13 +50,12 @@ def load(
     )
 
 
-def default_engine(name: str | Path) -> Engine:
+def default_engine(location: Location) -> Engine:
     """The engine to talk with: llama.cpp where it is installed, for it starts and runs faster.
 
     But Transformers for a Mistral with a sliding window: llama.cpp lets it see beyond the window,
     which it was not trained for; ``pocket/mistral`` then talks nonsense.
     """
-    location = locate(name)
     config = read_json_config(location.path) if location.kind == "folder" else {}
     windowed = config.get("model_type") == "mistral" and config.get("sliding_window")
     return "llama.cpp" if has("llama_cpp") and not windowed else "transformers"
