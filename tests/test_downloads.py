@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from time import sleep
 
 import pytest
 from hub_server import Hub, running_hub
@@ -147,16 +148,19 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_with(the_hub, tmp_pat
     the_hub.faults[WEIGHTS] = ["stall"] * 9
     code = f"from labkit import hub; hub.locate({QWEN!r})"
     variables = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": the_hub.url}
+    weights = (the_hub.repositories[QWEN] / WEIGHTS).read_bytes()
+    size = len(weights)
+    blobs = tmp_path / "hub" / f"models--{QWEN.replace('/', '--')}" / "blobs"
+    part = (
+        blobs / f"{hashlib.sha256(weights).hexdigest()}.part"
+    )  # small files come and go beside it
     running = subprocess.Popen([sys.executable, "-c", code], env=os.environ | variables)
     try:
-        size = (the_hub.repositories[QWEN] / WEIGHTS).stat().st_size
-        part = None
-        while running.poll() is None and not (part and part.stat().st_size >= size // 2):
-            part = next((tmp_path / "hub").rglob("*.part"), None)
+        while running.poll() is None and not (part.exists() and part.stat().st_size >= size // 2):
+            sleep(0.01)
     finally:
         running.kill()
         running.wait()
-    assert part is not None
     kept = part.stat().st_size
     assert size // 2 <= kept < size
     the_hub.faults.clear()
@@ -283,6 +287,7 @@ def test_a_refused_listing_of_modelscope_is_one_sentence(the_hub, status, monkey
 MODELSCOPE = """
 import sys
 from pathlib import Path
+from time import sleep
 from modelscope import snapshot_download
 path = Path(snapshot_download(sys.argv[1], allow_patterns=["*.safetensors", "*.json"]))
 source = Path(sys.argv[2])
