@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "labkit"
 # Every file and folder of labkit, floor by floor: one may import only from those before it.
 FLOORS = (
     "errors i18n units extras tables",
-    "catalog host gpus machine diagnosis",
+    "catalog guides host gpus machine diagnosis",
     "configuration traits architecture tensors gguf_types gguf_inspection gguf_config"
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
     " quotes assumptions costs needs scoreboard budget ranking fitting reasons shortfall picker"
@@ -27,10 +27,10 @@ FLOORS = (
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
     " evaluation recommendation tasks training_data adapters training_settings"
     " training training_peak training_advice finetuning merging lora_gguf"
-    " server exports check_digits sensitive_data network_guard uncertainty audit_log routing"
-    " cluster pocket.recipe",
+    " server exports mirrors olah bundles check_digits sensitive_data network_guard recording_proxy uncertainty"
+    " audit_log routing cluster pocket.recipe",
     "learner course plots frontier_plot terminal widgets",
-    "__init__ console choosing quantizing deploying tuning cli",
+    "__init__ console choosing quantizing deploying sharing tuning cli",
 )
 ORDER = " ".join(FLOORS).split()
 LIGHT = " ".join(FLOORS[:3]).split()

@@ -1,0 +1,114 @@
+"""What the course says of the world around models: trade-offs, rules, places; dated and sourced.
+
+Usage: ``print(show_tradeoffs())``; ``[row.name for row in regulations() if row.place == "EU"]``
+
+The lines stand in ``labkit/data``: ``tradeoffs.toml``, ``regulations.toml``. Rules are our short
+reading on the day named, and not legal advice.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from .catalog import DATA, Row, Text
+from .i18n import t
+from .tables import Table
+
+
+@dataclass(frozen=True)
+class Tradeoff(Row):
+    """One aspect of open weights against a closed API. better: who is ahead in it."""
+
+    aspect: Text
+    open: Text
+    closed: Text
+    better: Literal["open", "closed", "depends"]
+    source: str
+    as_of: str
+
+
+@dataclass(frozen=True)
+class Regulation(Row):
+    """A rule. place: ISO 3166, or EU. since: the day it applies from. touches: whom."""
+
+    place: Literal["EU", "CN"]
+    name: Text
+    since: str
+    asks: Text
+    touches: Text
+    source: str
+    as_of: str
+
+
+FILES: dict[type[Row], str] = {Tradeoff: "tradeoff", Regulation: "regulation"}
+"""Class to the name of its table; the file is named by its plural."""
+
+R = TypeVar("R", bound=Row)
+
+
+@cache
+def _rows(kind: type[R]) -> tuple[R, ...]:
+    table = FILES[kind]
+    file = tomllib.loads((DATA / f"{table}s.toml").read_text(encoding="utf-8"))
+    return tuple(kind(**{k: _text(v) for k, v in row.items()}) for row in file[table])
+
+
+def _text(value: Any) -> Any:
+    return Text(**value) if isinstance(value, dict) else value
+
+
+def tradeoffs() -> tuple[Tradeoff, ...]:
+    """Where closed is better, where open is, and where it depends.
+
+    Usage: ``[str(row.aspect) for row in tradeoffs() if row.better == "closed"]``
+    """
+    return _rows(Tradeoff)
+
+
+def regulations(place: str | None = None) -> tuple[Regulation, ...]:
+    """Rules of the EU and of China, or of one of them, by the day they apply from.
+
+    Usage: ``regulations("CN")``
+    """
+    found = (row for row in _rows(Regulation) if place in (None, row.place))
+    return tuple(sorted(found, key=lambda row: (row.place, row.since)))
+
+
+def show_tradeoffs() -> Table:
+    """Open against closed for a reader, with sources. Usage: the last line of a cell"""
+    header = (
+        "", t("Open weights, your machine", "开源权重，自己的机器"), t("Closed API", "闭源 API"),
+        t("Ahead", "谁占优"), t("Source", "来源"),
+    )  # fmt: skip
+    ahead = {
+        "open": t("open", "开源"), "closed": t("closed", "闭源"), "depends": t("depends", "看情况"),
+    }  # fmt: skip
+    rows = [
+        (
+            str(row.aspect), str(row.open), str(row.closed), ahead[row.better],
+            f"{row.source}, {row.as_of}",
+        )
+        for row in tradeoffs()
+    ]  # fmt: skip
+    return Table(header, rows)
+
+
+def show_regulations(place: str | None = None) -> Table:
+    """The rules for a reader. Usage: ``show_regulations("EU")``"""
+    header = (
+        t("Where", "地区"), t("Rule", "规定"), t("From", "起始"), t("Asks", "要求"),
+        t("Whom", "对象"), t("Source, read on", "来源与查阅日期"),
+    )  # fmt: skip
+    rows = [
+        (
+            row.place, str(row.name), row.since, str(row.asks), str(row.touches),
+            f"{row.source}; {row.as_of}",
+        )
+        for row in regulations(place)
+    ]  # fmt: skip
+    note = t(
+        "Our short reading, not legal advice; ask a lawyer before you rely on it.",
+        "以上是我们的简要理解，不构成法律意见；作为依据之前请咨询律师。",
+    )
+    return Table(header, rows, note)
