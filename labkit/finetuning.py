@@ -152,6 +152,27 @@ def compare_methods(
     return Comparison(tuple(_tune_all(jobs, old_skills, measure_memory, callback)))
 
 
+def read_settings(location: Location, method: str, options: dict[str, Any]) -> Settings:
+    """How a model is tuned when that much is said and no more.
+
+    Usage: ``read_settings(locate("pocket/qwen2.5"), "lora", {"rank": 8}).learning_rate  # 0.002``
+
+    Raises LabError for an option that does not exist, and as Settings does.
+    """
+    names = [field.name for field in fields(Settings) if field.name != "method"]
+    for option in options:
+        if option not in names:
+            raise LabError(
+                t(f"There is no setting '{option}'.", f"没有名为 '{option}' 的设置。"),
+                t(f"Known: {', '.join(names)}.", f"可用的有：{'、'.join(names)}。"),
+            )
+    settings = Settings(method, **options)
+    if settings.learning_rate is None:
+        rates = POCKET_RATES if location.is_pocket else LEARNING_RATES
+        settings = replace(settings, learning_rate=rates[method])
+    return settings
+
+
 # --- one tuning -------------------------------------------------------------------------------
 
 
@@ -173,17 +194,8 @@ class _Job:
         options: dict[str, Any],
         out: str | Path | None,
     ) -> "_Job":
-        names = [field.name for field in fields(Settings) if field.name != "method"]
-        for option in options:
-            if option not in names:
-                raise LabError(
-                    t(f"There is no setting '{option}'.", f"没有名为 '{option}' 的设置。"),
-                    t(f"Known: {', '.join(names)}.", f"可用的有：{'、'.join(names)}。"),
-                )
-        settings, location = Settings(method, **options), locate(model)
-        if settings.learning_rate is None:
-            rates = POCKET_RATES if location.is_pocket else LEARNING_RATES
-            settings = replace(settings, learning_rate=rates[method])
+        location = locate(model)
+        settings = read_settings(location, method, options)
         if out is None:
             made_of = digest(f"{model} {task.digest} {settings}", [location.path / "config.json"])
             short = str(model).rstrip("/").rpartition("/")[2]

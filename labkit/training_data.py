@@ -47,6 +47,39 @@ def encode_sample(model: Model, item: "Item") -> Sample:
     Raises LabError for a model without a template, when the template refuses the messages, and
     when it rewrites what stands before the last answer, so that the two cannot be told apart.
     """
+    whole, spans = _answers(model, item)
+    encoded = model.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+    ids, starts = list(encoded["input_ids"]), [start for start, _ in encoded["offset_mapping"]]
+    learnt = [any(a <= start < b for a, b in spans) for start in starts]
+    if not end_of_turn(model) & set(ids[-3:]):
+        ids, learnt = [*ids, _end(model)], [*learnt, True]
+    labels = tuple(id if learn else IGNORED for id, learn in zip(ids, learnt, strict=True))
+    return Sample(tuple(ids), labels)
+
+
+def answer_segments(model: Model, item: "Item") -> list[tuple[str, bool]]:
+    """The text of a conversation cut where learning begins and ends: what is read, what is learnt.
+
+    Usage: ``[text for text, learnt in answer_segments(model, item) if learnt]``
+
+    Read and learnt come in turn, ``[(prompt, False), (answer, True), …]``; an answer holds the
+    token that ends it. Raises LabError as :func:`encode_sample` does. For tools that are given
+    text: joined and tokenized it is what :func:`encode_sample` gives.
+    """
+    whole, spans = _answers(model, item)
+    segments, position = [], 0
+    for start, end in spans:
+        segments += [(whole[position:start], False), (whole[start:end], True)]
+        position = end
+    last = model.tokenizer(segments[-1][0], add_special_tokens=False)["input_ids"]
+    if not end_of_turn(model) & set(last[-3:]):
+        end_token = model.tokenizer.convert_ids_to_tokens(_end(model))
+        segments[-1] = (segments[-1][0] + end_token, True)
+    return segments
+
+
+def _answers(model: Model, item: "Item") -> tuple[str, list[tuple[int, int]]]:
+    """A conversation's text by the model's template, and where in it the answers stand."""
     if model.chat_template is None:
         raise LabError(
             t(
@@ -87,13 +120,7 @@ def encode_sample(model: Model, item: "Item") -> Sample:
             ),
             t("Use samples of one question each.", "请改用单轮问答的样本。"),
         )
-    encoded = model.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
-    ids, starts = list(encoded["input_ids"]), [start for start, _ in encoded["offset_mapping"]]
-    learnt = [any(a <= start < b for a, b in spans) for start in starts]
-    if not end_of_turn(model) & set(ids[-3:]):
-        ids, learnt = [*ids, _end(model)], [*learnt, True]
-    labels = tuple(id if learn else IGNORED for id, learn in zip(ids, learnt, strict=True))
-    return Sample(tuple(ids), labels)
+    return whole, spans
 
 
 def _end(model: Model) -> int:

@@ -1,0 +1,78 @@
+"""What an export leaves: a folder, the files in it, and what to type there."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..adapters import check_folder
+from ..extras import need
+from ..i18n import t
+from ..storage import replacing
+from ..tables import ShowsTable, Table
+from ..units import show_bytes
+
+
+@dataclass(frozen=True, repr=False)
+class Exported(ShowsTable):
+    """An export for one tool; shows itself as a table.
+
+    target: the tool. files: names in folder, the one to read first in front. commands: to be typed
+    in folder. notes: what one must know, such as what the tool does otherwise.
+    """
+
+    target: str
+    folder: Path
+    files: tuple[str, ...]
+    commands: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def table(self) -> Table:
+        """As a person reads it."""
+        rows = [(name, show_bytes((self.folder / name).stat().st_size)) for name in self.files]
+        header = (t("File", "文件"), t("Size", "大小"))
+        typed = [f"$ {command}" for command in self.commands]
+        return Table(header, rows, "\n".join([*typed, *self.notes]))
+
+
+def write_export(
+    target: str,
+    folder: str | Path,
+    texts: dict[str, str],
+    commands: Iterable[str],
+    notes: Iterable[str] = (),
+    others: Iterable[str] = (),
+) -> Exported:
+    """Write texts as the files of a folder, each whole or not at all.
+
+    Usage: ``write_export("axolotl", "out", {"axolotl.yaml": text}, ["axolotl train …"])``
+
+    texts: name to content; the first is the one by which an export of this kind is known, and may
+    be written over. others: files that are there already and belong to it. Raises LabError where
+    the folder holds something else, or cannot be written.
+    """
+    folder = Path(folder).expanduser()
+    check_folder(folder, next(iter(texts)))
+    for name, text in texts.items():
+        with replacing(folder / name, len(text.encode())) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+    return Exported(target, folder, (*texts, *others), tuple(commands), tuple(filter(None, notes)))
+
+
+def as_yaml(settings: dict[str, Any], comment: str) -> str:
+    """Settings in their order, without those that are None, under a comment.
+
+    Usage: ``as_yaml({"seed": 0}, "How to tune.")  # "# How to tune.\\nseed: 0\\n"``
+    """
+    kept = {name: value for name, value in settings.items() if value is not None}
+    text = need("yaml").safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
+    return "".join(f"# {line}\n" for line in comment.splitlines()) + str(text)
+
+
+def as_jsonl(rows: Iterable[Any]) -> str:
+    """One JSON value a line.
+
+    Usage: ``as_jsonl([{"messages": []}])``
+    """
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,94 @@
+"""What every tool for tuning is told: which model, which samples, which settings."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..adapters import check_targets
+from ..engines import Model, load
+from ..errors import LabError
+from ..finetuning import read_settings
+from ..hub import locate
+from ..i18n import t
+from ..tasks import Task, load_task
+from ..training_data import MULTIPLE, answer_segments, encode_sample, encode_samples
+from ..training_settings import Settings, default_precision
+
+if TYPE_CHECKING:
+    from ..pocket.corpus import Item
+
+SPLITS = ("train", "validation")
+"""What is handed over; the test stays here, to be asked before and after."""
+
+
+@dataclass(frozen=True)
+class TuningJob:
+    """One tuning, settled. longest: tokens of the longest sample, padded as it will be.
+
+    base: what the tool is to load: a Hub id, or else the folder on this disk.
+    """
+
+    model: Model
+    base: str
+    task: Task
+    settings: Settings
+    longest: int
+
+    def split(self, name: str) -> "Sequence[Item]":
+        """The samples of one of SPLITS."""
+        return tuple(getattr(self.task, name))
+
+    def pieces(self, item: "Item") -> tuple[list[str], bool]:
+        """A sample as text, prompt and answer in turn, and whether tokenizing each gives the whole.
+
+        Some tokenizers put a space in front of any text: where the template has written one there,
+        it is left to them.
+        """
+        texts = [text for text, _ in answer_segments(self.model, item)]
+        bare = [texts[0], *(text.removeprefix(" ") for text in texts[1:])]
+        whole = list(encode_sample(self.model, item).ids)
+        for pieces in (texts, bare):
+            encoded = self.model.tokenizer(pieces, add_special_tokens=False)["input_ids"]
+            if [id for ids in encoded for id in ids] == whole:
+                return pieces, True
+        return texts, False
+
+    @property
+    def precision(self) -> str:
+        """bf16, fp16 or fp32: what was asked for, else what this machine trains in."""
+        return self.settings.precision or default_precision(self.settings.method)
+
+    @property
+    def note(self) -> str:
+        """What must be said of a pocket model."""
+        return self.model.location.note
+
+
+def settle_job(
+    task: str | Path | Task, model: str | Path, method: str, options: dict[str, Any]
+) -> TuningJob:
+    """Settle a tuning as :func:`labkit.finetune` would do it, and refuse what it would refuse.
+
+    Usage: ``settle_job("clinic", "pocket/qwen2.5", "lora", {"steps": 100})``
+    """
+    location = locate(model)
+    if location.kind == "gguf":
+        raise LabError(
+            t(
+                f"'{model}' is a GGUF file and cannot be tuned.",
+                f"'{model}' 是 GGUF 文件，不能微调。",
+            ),
+            t("Name the Hugging Face model.", "请指定对应的 Hugging Face 模型。"),
+        )
+    settings = read_settings(location, method, options)
+    loaded, task = load(location, "transformers"), load_task(task)
+    if method != "full" and settings.targets != "all-linear":
+        check_targets(loaded, settings.targets)
+    samples = [s for name in SPLITS for s in encode_samples(loaded, getattr(task, name), name)]
+    longest = max(len(sample.ids) for sample in samples)
+    on_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", location.name) and not location.is_pocket
+    here = not on_hub or Path(location.name).is_dir()
+    base = str(location.path.resolve()) if here else location.name
+    return TuningJob(loaded, base, task, settings, -(-longest // MULTIPLE) * MULTIPLE)
