@@ -1,4 +1,4 @@
-"""The command for tuning a model: ``labkit finetune``."""
+"""The commands for tuning a model: ``labkit finetune``, ``labkit export`` to the tools."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +9,25 @@ from .console import Json, both, print_json
 
 app = typer.Typer()
 
+BaseName = Annotated[
+    str,
+    typer.Argument(
+        help=both("A pocket name, a Hub id or a folder.", "口袋模型名、Hub 模型名或文件夹。")
+    ),
+]
+TaskName = Annotated[
+    str,
+    typer.Option(
+        help=both(
+            "clinic, handbook, captain, rotate; or a .jsonl file, or a folder of three.",
+            "clinic、handbook、captain、rotate；或 .jsonl 文件，或含三个文件的文件夹。",
+        )
+    ),
+]
+Method = Annotated[
+    Literal["full", "lora", "qlora"], typer.Option(help=both("What is trained.", "微调方式。"))
+]
+
 
 @app.command(
     help=both(
@@ -17,25 +36,9 @@ app = typer.Typer()
     )
 )
 def finetune(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help=both("A pocket name, a Hub id or a folder.", "口袋模型名、Hub 模型名或文件夹。")
-        ),
-    ],
-    task: Annotated[
-        str,
-        typer.Option(
-            help=both(
-                "clinic, handbook, captain, rotate; or a .jsonl file, or a folder of three.",
-                "clinic、handbook、captain、rotate；或 .jsonl 文件，或含三个文件的文件夹。",
-            )
-        ),
-    ],
-    method: Annotated[
-        Literal["full", "lora", "qlora"],
-        typer.Option(help=both("What is trained.", "微调方式。")),
-    ] = "lora",
+    model: BaseName,
+    task: TaskName,
+    method: Method = "lora",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -95,3 +98,29 @@ def finetune(
         return print_json(report)
     print(report)
     print(report.folder)
+
+
+@app.command(
+    help=both(
+        "Write the tuning of a model down for another tool.",
+        "把一次微调写成其他工具可以直接用的文件。",
+    )
+)
+def export(
+    model: BaseName,
+    to: Annotated[
+        Literal["axolotl", "llamafactory"], typer.Option(help=both("The tool.", "目标工具。"))
+    ],
+    task: TaskName,
+    out: Annotated[Path, typer.Option("--out", "-o", help=both("The folder.", "输出文件夹。"))],
+    method: Method = "lora",
+    as_json: Json = False,
+) -> None:
+    from . import exports
+
+    writers = {"axolotl": exports.write_axolotl, "llamafactory": exports.write_llamafactory}
+    exported = writers[to](task, model, out, method)
+    if as_json:
+        return print_json(exported)
+    print(exported)
+    print(exported.folder)

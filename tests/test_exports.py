@@ -135,6 +135,24 @@ def test_what_cannot_be_is_refused_before_anything_is_written(arguments, options
     assert not (tmp_path / "out").exists()
 
 
+def labkit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from labkit.cli import main; sys.argv[0] = 'labkit'; main()"
+    command = [sys.executable, "-c", code, "export", "pocket/qwen2.5", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_command_writes_and_prints_one_object_and_refuses_in_words(tmp_path):
+    wanted = ("--to", "llamafactory", "--method", "qlora", "-o", str(tmp_path / "out"))
+    done = labkit(*wanted, "--task", "clinic", "--json")
+    assert done.returncode == 0, done.stderr
+    written = json.loads(done.stdout)
+    assert set(written["files"]) == {path.name for path in (tmp_path / "out").iterdir()}
+    theirs = yaml.safe_load((tmp_path / "out" / "llamafactory.yaml").read_text("utf-8"))
+    assert theirs["quantization_bit"] == 4
+    wrong = labkit(*wanted, "--task", "clinik")
+    assert wrong.returncode == 1 and "clinic" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
 # --- by the tools themselves ----------------------------------------------------------------
 
 
