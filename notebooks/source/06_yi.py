@@ -349,7 +349,7 @@ draw_lines(
     },
     title=t("KV cache in 16 bits", "KV 缓存，16 位"),
     x=t("tokens", "词元"),
-    y="GiB",
+    y=t("memory, log scale", "内存，对数刻度"),
     log_x=True,
     log_y=True,
     show_x=lambda n: f"{n / 1000:.0f}K",

@@ -162,7 +162,10 @@ from labkit.plots import draw_heatmap
 chosen = torch.full(routes.logits.shape, torch.nan).scatter(-1, routes.experts, routes.weights)
 draw_heatmap(
     chosen.transpose(1, 2).flatten(0, 1).tolist(),
-    [f"{t('layer', '层')} {n // count + 1} · {n % count}" for n in range(len(chosen) * count)],
+    [
+        t("layer {} · {}", "第 {} 层 · {}").format(n // count + 1, n % count)
+        for n in range(len(chosen) * count)
+    ],
     [model.tokenizer.decode(id) for id in ids],
     title=t(
         "Experts that fire, and their weights in % (pocket model)",
@@ -298,7 +301,7 @@ from labkit.plots import draw_bars
 names = [f"{t('expert', '专家')} {n}" for n in range(count)]
 draw_bars(
     {
-        f"{t('layer', '层')} {n + 1}": dict(zip(names, row, strict=True))
+        t("layer {}", "第 {} 层").format(n + 1): dict(zip(names, row, strict=True))
         for n, row in enumerate(shares.tolist())
     },
     title=t("Share of all choices (pocket model)", "被选中的份额（口袋模型）"),
@@ -478,7 +481,7 @@ names = ("Llama-2-7B", "Yi-34B", "Llama-3-70B", "Qwen2.5-72B", "DeepSeek-V2-Lite
 draw_bars(
     {t("V2 if it kept its heads", "V2（若存下全部头）"): mha}
     | {n: cache_per_token(n) for n in names},
-    title=t("KV cache of one token, 16 bits", "每个词元的 KV 缓存，16 位"),
+    title=t("KV cache of one token, 16 bits, log scale", "每个词元的 KV 缓存，16 位，对数刻度"),
     show=show_bytes,
     log=True,
 )

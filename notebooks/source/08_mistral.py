@@ -378,7 +378,10 @@ print(layers, count, tuple(routes.experts.shape))
 chosen = torch.full(routes.logits.shape, torch.nan).scatter(-1, routes.experts, routes.weights)
 draw_heatmap(
     chosen.transpose(1, 2).flatten(0, 1).tolist(),
-    [f"{t('layer', '层')} {n // count} · {n % count}" for n in range(layers * count)],
+    [
+        t("layer {} · {}", "第 {} 层 · {}").format(n // count, n % count)
+        for n in range(layers * count)
+    ],
     [mixtral.tokenizer.decode(id) for id in ids],
     title=t("Experts that fire, weights in % (pocket model)", "当选的专家与权重（%，口袋模型）"),
     show=lambda p: f"{100 * p:.0f}",
