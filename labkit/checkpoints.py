@@ -1,14 +1,15 @@
-"""Smaller checkpoints that Transformers loads: bitsandbytes, our GPTQ, auto-round, kept whole.
+"""Smaller checkpoints that Transformers loads, by bitsandbytes and three makers of GPTQ's format.
 
 | format | made by | weights of the layers |
 |---|---|---|
 | int8, nf4, nf4-double | bitsandbytes | 8 or 4 bits, rounded; no text needed |
 | gptq-8bit, gptq-4bit | :mod:`~labkit.gptq` | groups of 128, calibrated |
+| gptqmodel-8bit, gptqmodel-4bit | gptqmodel, where it is installed | the same format and idea |
 | autoround-8bit, autoround-4bit | auto-round | the same format, rounding learnt by SignSGD |
 
 Embeddings, output head and norms keep 16 bits, and so do routed experts with bitsandbytes; the
-other kinds are for models without them. Both GPTQ kinds lie in one format,
-which Transformers loads with auto-round's or gptqmodel's kernels.
+other kinds are for models without them. Transformers loads all of them, GPTQ's format with
+auto-round's or gptqmodel's kernels.
 """
 
 import json
@@ -53,17 +54,22 @@ BITSANDBYTES: dict[str, dict[str, Any]] = {
         "bnb_4bit_use_double_quant": True,
     },
 }
-CALIBRATED = {"gptq-8bit": 8, "gptq-4bit": 4, "autoround-8bit": 8, "autoround-4bit": 4}
+MAKERS = {"gptq": None, "gptqmodel": "gptqmodel", "autoround": "auto_round"}
+"""What stands before the bits in a calibrated format, to the package that makes it."""
+
+CALIBRATED = {f"{maker}-{bits}bit": bits for maker in MAKERS for bits in (8, 4)}
 """Format to the bits of a code."""
 
 FORMATS = (
     "int8",
     "autoround-8bit",
     "gptq-8bit",
+    "gptqmodel-8bit",
     "nf4",
     "nf4-double",
     "autoround-4bit",
     "gptq-4bit",
+    "gptqmodel-4bit",
 )
 
 GROUP_SIZE = 128
@@ -90,7 +96,7 @@ def checkpoint_for(
     :func:`~labkit.progress.show_progress`. An interrupt leaves nothing behind. Raises LabError for
     a GGUF file, a model that is quantized already, a missing package, and a full disk.
     """
-    package = {"g": None, "a": "auto_round"}.get(format[0], "bitsandbytes")
+    package = MAKERS.get(format.partition("-")[0], "bitsandbytes")
     architecture = read_architecture(_plain_config(location, format))
     if architecture.num_experts and format in CALIBRATED:
         raise _experts(location.name, format)
@@ -104,7 +110,8 @@ def checkpoint_for(
     if not kept.exists():
         if package and not has(package):  # only the worker imports it: that takes seconds
             need(package)
-        size = loaded_weights(architecture, format.replace("autoround", "gptq"))
+        bits = CALIBRATED.get(format)
+        size = loaded_weights(architecture, f"gptq-{bits}bit" if bits else format)
         title = t(f"quantizing to {format}", f"量化为 {format}")
         with (
             replacing(kept, size, folder=True) as part,
@@ -184,9 +191,18 @@ def _make(
     if format in BITSANDBYTES:
         return _by_bitsandbytes(source, target, format)
     rows = calibration_rows(load(source, "transformers"), text, seed)
-    if format.startswith("autoround"):
-        return _by_auto_round(source, target, rows, CALIBRATED[format], seed)
-    return _by_gptq(source, target, rows, CALIBRATED[format], callback)
+    bits, maker = CALIBRATED[format], format.partition("-")[0]
+    if maker == "gptq":
+        return _by_gptq(source, target, rows, bits, callback)
+    made = target / "made"
+    if maker == "autoround":
+        _by_auto_round(source, made, rows, bits, seed)
+    else:
+        _by_gptqmodel(source, made, rows, bits)
+    (config,) = made.glob("**/config.json")
+    for path in config.parent.iterdir():
+        path.replace(target / path.name)
+    shutil.rmtree(made)
 
 
 def _by_bitsandbytes(source: Path, target: Path, format: str) -> None:
@@ -222,11 +238,32 @@ def _by_auto_round(source: Path, target: Path, rows: list[list[int]], bits: int,
         device_map="cpu",
         enable_torch_compile=False,  # compiling takes longer than it saves on small models
     )
-    tuner.quantize_and_save(str(target / "made"), format="auto_gptq")
-    (made,) = [path.parent for path in target.glob("made/**/config.json")]
-    for path in made.iterdir():
-        path.replace(target / path.name)
-    shutil.rmtree(target / "made")
+    tuner.quantize_and_save(str(target), format="auto_gptq")
+    _halve(target)
+
+
+def _halve(folder: Path) -> None:
+    """Store in 16 bits what a maker left in 32: auto-round does so on a CPU without bfloat16."""
+    torch, safetensors = need("torch"), need("safetensors.torch")
+    for path in folder.rglob("*.safetensors"):
+        tensors = safetensors.load_file(path)
+        wide = {name: w for name, w in tensors.items() if w.dtype == torch.float32}
+        if wide:
+            halved = {name: w.to(torch.float16) for name, w in wide.items()}
+            safetensors.save_file(tensors | halved, path, metadata={"format": "pt"})
+
+
+def _by_gptqmodel(source: Path, target: Path, rows: list[list[int]], bits: int) -> None:
+    gptqmodel = need("gptqmodel")
+    settings = gptqmodel.QuantizeConfig(bits=bits, group_size=GROUP_SIZE, sym=True, desc_act=False)
+    model = gptqmodel.GPTQModel.load(str(source), settings, device="cpu")
+    samples = [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows]
+    model.quantize(samples, batch_size=8)
+    model.save(str(target))
+    config = read_json_config(target)
+    # Where "meta" stands, Transformers expects the second version of the format; this is the first.
+    del config["quantization_config"]["meta"]
+    (target / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _by_gptq(

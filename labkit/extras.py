@@ -24,6 +24,9 @@ EXTRAS = {
 }
 """Module name to the extra of ``pip install "open-llm-family-lab[…]"`` that brings it."""
 
+APART = {"gptqmodel": "gptqmodel>=7.2,<8"}
+"""Modules that no extra brings, as their newest want another PyTorch than ours, and what does."""
+
 
 def has(module: str) -> bool:
     """Whether a module can be imported; nothing is imported to find out.
@@ -40,12 +43,10 @@ def need(module: str) -> ModuleType:
     module that fails to import raises its own error, for that is a defect worth seeing.
     """
     if not has(module.partition(".")[0]):
-        extra = EXTRAS.get(module.partition(".")[0], "all")
+        top = module.partition(".")[0]
+        wanted = APART.get(top) or f"open-llm-family-lab[{EXTRAS.get(top, 'all')}]"
         raise LabError(
             t(f"The package '{module}' is not installed.", f"没有安装软件包 '{module}'。"),
-            t(
-                f'Run: pip install "open-llm-family-lab[{extra}]"',
-                f'请运行：pip install "open-llm-family-lab[{extra}]"',
-            ),
+            t(f'Run: pip install "{wanted}"', f'请运行：pip install "{wanted}"'),
         )
     return importlib.import_module(module)

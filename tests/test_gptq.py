@@ -1,11 +1,13 @@
 """GPTQ: better than rounding on what a layer is fed, and the checkpoint that others read."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import pocket
+from labkit.engines import load
 from labkit.errors import LabError
 from labkit.extras import has
 from labkit.gptq import (
@@ -320,6 +323,63 @@ def test_transformers_loads_what_we_packed(
         change = (original(torch.tensor([ids])).logits[0] - ours).abs().max()
     # The loader works in float16, which costs less than even 8 bits do.
     assert (theirs - ours).abs().max() < 0.5 * change
+
+
+@pytest.fixture(scope="module")
+def python_with_gptqmodel(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Over this Python's packages; what gptqmodel needs beside them, without what they are."""
+    venv = tmp_path_factory.mktemp("gptqmodel") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    python = str(venv / "bin" / "python")
+    (site,) = venv.glob("lib/python*/site-packages")
+    here = [sysconfig.get_paths()["purelib"], str(Path(__file__).parents[1])]
+    (site / "base.pth").write_text("\n".join(here), encoding="utf-8")
+    vision = {"2.13": "0.28.0"}[version("torch").rpartition(".")[0]]
+    packages = ["gptqmodel==7.2.0", "device-smi", "pypcre", "tokenicer", "logbar", "threadpoolctl",
+                "defuser", "torchao", "ninja", f"torchvision=={vision}"]  # fmt: skip
+    alone = ["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run([python, *alone, *packages], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # It imports torchvision for pictures, whose compiled part is for CUDA; the rest does without.
+    (site / "torchvision" / "_meta_registrations.py").write_text("", encoding="utf-8")
+    return python
+
+
+COMPARE = f"""
+import json, labkit
+formats = ["gptqmodel-8bit", "gptqmodel-4bit", "nf4"]
+made = labkit.quantize("pocket/{MODEL}", formats)
+rows = labkit.compare(made).rows
+print(json.dumps({{r.format: (r.kl_mean, str(m.path)) for r, m in zip(rows, made.rows)}}))
+"""
+
+
+@pytest.mark.slow
+def test_gptqmodel_makes_what_is_near_the_original_too(
+    tmp_path: Path, python_with_gptqmodel: str
+) -> None:
+    """Measured where gptqmodel is, and loaded where it is not."""
+    import torch
+
+    done = subprocess.run(
+        [python_with_gptqmodel, "-c", COMPARE], cwd=tmp_path,  # where gptqmodel leaves its logs
+        env=os.environ | {"LABKIT_CACHE": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout.splitlines()[-1])
+    print(rows)
+    loss = {form: kl for form, (kl, _) in rows.items()}
+    assert loss["gptqmodel-8bit"] < loss["gptqmodel-4bit"] / 5
+    assert loss["gptqmodel-4bit"] < loss["nf4"]  # which has seen no text
+    original = load(f"pocket/{MODEL}")
+    ids = torch.tensor([original.encode("Qwen2.5有哪些尺寸？")])
+    for form in ("gptqmodel-8bit", "gptqmodel-4bit"):
+        made = load(rows[form][1])
+        assert type(made.model.model.layers[0].mlp.up_proj).__name__ == "QuantLinear"
+        with torch.no_grad():
+            change = (made.model(ids).logits - original.model(ids).logits).abs().max()
+        assert 0 < change < 5
+        assert not (Path(rows[form][1]) / "made").exists()
 
 
 # --- what is refused --------------------------------------------------------------------------

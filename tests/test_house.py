@@ -40,6 +40,7 @@ HEAVY = {
     "auto_round",
     "bitsandbytes",
     "gguf",
+    "gptqmodel",
     "httpx",
     "huggingface_hub",
     "llama_cpp",

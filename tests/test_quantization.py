@@ -256,12 +256,14 @@ def test_a_text_too_short_to_calibrate_on() -> None:
 def test_a_missing_tool_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     from labkit import checkpoints, extras
 
+    named = {"autoround-4bit": "[gptq]", "nf4": "[finetune]", "gptqmodel-8bit": '"gptqmodel>='}
+    absent = ("auto_round", "bitsandbytes", "gptqmodel")
     for module in (checkpoints, extras):
-        monkeypatch.setattr(module, "has", lambda name: name not in ("auto_round", "bitsandbytes"))
-    for form, extra in (("autoround-4bit", "gptq"), ("nf4", "finetune")):
+        monkeypatch.setattr(module, "has", lambda name: name not in absent)
+    for form, wanted in named.items():
         with pytest.raises(LabError) as caught:
             quantize(MODEL, form)
-        assert f"[{extra}]" in caught.value.way_out
+        assert wanted in caught.value.way_out
 
 
 # --- as a reader sees it

@@ -71,8 +71,8 @@ class TransformersModel(Model):
         gpu = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         options = {"dtype": self._dtype or ("auto" if gpu else "float32"), "use_safetensors": True}
         quantized = getattr(self.config, "quantization_config", None) or {}
-        if quantized.get("quant_method") == "gptq" and not has("gptqmodel"):
-            # The other reader of the GPTQ format, which also runs it on a CPU.
+        if quantized.get("quant_method") == "gptq" and (has("auto_round") or not has("gptqmodel")):
+            # Of the two readers of the GPTQ format the one that runs it on a CPU as it is.
             need("auto_round")
             options["quantization_config"] = need("transformers").AutoRoundConfig(backend="auto")
         if quantized.get("quant_method") == "bitsandbytes":
