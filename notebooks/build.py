@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import frame
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
@@ -26,20 +27,10 @@ from nbformat import NotebookNode
 from rules import LANGUAGES, SOLUTION, BuildError, Cell, check, read
 
 HERE = Path(__file__).parent
-REPOSITORY = "https://github.com/open-llm-family-lab/open-llm-family-lab"
 LONG_CELL_SECONDS, HUNG_CELL_SECONDS = 90, 600
 PRIVATE = (str(HERE.resolve().parent) + "/", str(Path.home()) + "/", tempfile.gettempdir() + "/")
 
 Version = Literal["student", "solved", "assignment"]
-
-# Colab only: wheels only, and nothing that is already there is replaced by force.
-SETUP = """# @title Set-up: installs what is missing on Colab, does nothing elsewhere
-import importlib.util, sys
-package = "open-llm-family-lab[models,finetune] @ git+{repository}"
-if "google.colab" in sys.modules and importlib.util.find_spec("labkit") is None:
-    %pip install --quiet --only-binary :all: "{{package}}"
-from labkit.i18n import use_language
-use_language("{language}")"""
 
 STUB = "# your code here / 在这里写代码"
 METADATA = {
@@ -64,9 +55,13 @@ def make(source: Path, language: str, version: Version = "student") -> Made:
     changes in a diff and its neighbours do not.
     """
     cells = [cell for cell in read(source) if cell.options.get("lang") in (None, language)]
-    setup = SETUP.format(repository=REPOSITORY, language=language)
+    lesson = source.name[:2]
     first = next((n for n, cell in enumerate(cells) if cell.kind == "code"), len(cells))
-    cells.insert(first, Cell(cells[first].line if cells[first:] else 1, "code", setup, {}))
+    line = cells[first].line if cells[first:] else 1
+    cells.insert(first, Cell(line, "code", frame.set_up(lesson, language), {}))
+    cells.insert(1, Cell(1, "markdown", frame.doors(source.stem, language), {}))
+    if words := frame.words(lesson, language):
+        cells.append(Cell(line, "markdown", words, {}))
     made = nbformat.v4.new_notebook()
     lines: dict[str, int] = {}
     for cell in cells:
@@ -76,7 +71,7 @@ def make(source: Path, language: str, version: Version = "student") -> Made:
             made.cells.append(nbformat.v4.new_markdown_cell(cell.text, id=id))
             continue
         text = SOLUTION.sub(_stub, cell.text) if version == "student" else cell.text
-        metadata = _metadata(cell, source.name[:2])
+        metadata = _metadata(cell, lesson)
         made.cells.append(nbformat.v4.new_code_cell(text, id=id, metadata=metadata))
     made.metadata = nbformat.from_dict(METADATA)
     made.metadata.labkit = {"source": source.name, "language": language, "inputs": _digest(made)}
@@ -200,9 +195,20 @@ def write(notebook: NotebookNode, path: Path) -> None:
     draft.replace(path)
 
 
+def pages() -> dict[Path, str]:
+    """The files made beside the notebooks: path below notebooks/ to text."""
+    badges = {Path("badges", f"{name.lower()}.svg"): frame.badge(name) for name in frame.BADGES}
+    words = {Path(language, "glossary.md"): frame.glossary(language) for language in LANGUAGES}
+    return badges | words
+
+
 def drift(home: Path = HERE) -> list[str]:
     """Where the notebooks are not what their sources say: one sentence each; empty if none."""
-    found = []
+    found = [
+        f"{home / path} is not what the build makes"
+        for path, text in pages().items()
+        if not (home / path).exists() or (home / path).read_text(encoding="utf-8") != text
+    ]
     sources = sorted((home / "source").glob("*.py"))
     for language in LANGUAGES:
         for source in sources:
@@ -226,9 +232,22 @@ def build(source: Path, language: str, target: Path, *, force: bool = False) -> 
         old = nbformat.read(target, as_version=4)
         if old.metadata.get("labkit", {}).get("inputs") == made.notebook.metadata.labkit.inputs:
             return "unchanged"
+        if _keep_outputs(made.notebook, old):
+            write(made.notebook, target)
+            return "only words changed: outputs kept"
     times = execute(made, source)
     write(made.notebook, target)
     return times
+
+
+def _keep_outputs(new: NotebookNode, old: NotebookNode) -> bool:
+    """Take over the outputs of a notebook that runs the same code after its set-up."""
+    before, after = ([c for c in n.cells if c.cell_type == "code"] for n in (old, new))
+    if [cell.source for cell in before[1:]] != [cell.source for cell in after[1:]]:
+        return False
+    for cell, run in zip(after, before, strict=True):
+        cell.outputs, cell.execution_count = run.outputs, run.execution_count
+    return True
 
 
 def main(words: list[str] | None = None) -> int:
@@ -252,6 +271,9 @@ def main(words: list[str] | None = None) -> int:
     if (wish.inputs_only or wish.assignment) and wish.out == HERE:
         parser.error("without outputs a notebook goes elsewhere; add --out DIR")
     try:
+        for path, text in pages().items() if wish.out == HERE and not wish.solved else ():
+            (HERE / path).parent.mkdir(exist_ok=True)
+            (HERE / path).write_text(text, encoding="utf-8")
         for source in sources:
             if wish.names and not source.name.startswith(tuple(wish.names)):
                 continue

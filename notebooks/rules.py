@@ -4,12 +4,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jupytext
 
-LANGUAGES = ("en", "zh")
+from labkit.glossary import count_terms, terms
+from labkit.i18n import Language
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 LONG_CELL = 25
+OFTEN = 3
 
 OPENING = {
     "en": ("**You will be able to**", "**You will learn**", "**You need**"),
@@ -61,7 +65,8 @@ def check(source: Path) -> list[str]:
     cells = read(source)
     texts = [cell for cell in cells if cell.kind == "markdown"]
     code = [cell for cell in cells if cell.kind == "code"]
-    problems = [*_pairs(cells), *_headings(texts), *_code(source, code)]
+    lesson = source.name[:2]
+    problems = [*_pairs(cells), *_headings(texts), *_words(lesson, texts), *_code(source, code)]
     if problems:
         raise BuildError("\n".join(f"{source}:{line}: {words}" for line, words in sorted(problems)))
     sizes = {cell.line: len(cell.text.splitlines()) for cell in code}
@@ -130,6 +135,20 @@ def _headings(texts: list[Cell]) -> Problems:
             yield first, f"the opening lacks {', '.join(missing)}"
         if [title for _, level, title in titles if level == 2][-3:] != ENDING[language]:
             yield last, f"the last sections must be {', '.join(ENDING[language])}"
+
+
+def _words(lesson: str, texts: list[Cell]) -> Problems:
+    en, zh = (
+        count_terms("\n".join(c.text for c in texts if c.options.get("lang") == code), code)
+        for code in LANGUAGES
+    )
+    line = texts[-1].line if texts else 1
+    for term in terms():
+        counts = en.get(term.id, 0), zh.get(term.id, 0)
+        if term.lesson == lesson and not all(counts):
+            yield line, f"'{term.name.en}' / '{term.name.zh}' is to be explained here, says the glossary"
+        elif min(counts) == 0 and max(counts) >= OFTEN:
+            yield line, f"'{term.name.en}' / '{term.name.zh}' stands in one language only: {counts}"
 
 
 def _code(source: Path, code: list[Cell]) -> Problems:
