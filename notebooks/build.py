@@ -202,13 +202,18 @@ def pages() -> dict[Path, str]:
     return badges | words
 
 
-def drift(home: Path = HERE) -> list[str]:
-    """Where the notebooks are not what their sources say: one sentence each; empty if none."""
-    found = [
+def stale_pages(home: Path = HERE) -> list[str]:
+    """Which of those files are not as the build makes them: one sentence each."""
+    return [
         f"{home / path} is not what the build makes"
         for path, text in pages().items()
         if not (home / path).exists() or (home / path).read_text(encoding="utf-8") != text
     ]
+
+
+def drift(home: Path = HERE) -> list[str]:
+    """Where the notebooks are not what their sources say: one sentence each; empty if none."""
+    found = []
     sources = sorted((home / "source").glob("*.py"))
     for language in LANGUAGES:
         for source in sources:

@@ -8,12 +8,14 @@ from typing import Any, get_args
 
 import jupytext
 
+from labkit.diagnosis import lessons
 from labkit.glossary import count_terms, terms
 from labkit.i18n import Language
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 LONG_CELL = 25
-OFTEN = 3
+OFTEN = 4
+"""Uses of a term in one language that cannot go without one in the other."""
 
 OPENING = {
     "en": ("**You will be able to**", "**You will learn**", "**You need**"),
@@ -65,8 +67,12 @@ def check(source: Path) -> list[str]:
     cells = read(source)
     texts = [cell for cell in cells if cell.kind == "markdown"]
     code = [cell for cell in cells if cell.kind == "code"]
-    lesson = source.name[:2]
-    problems = [*_pairs(cells), *_headings(texts), *_words(lesson, texts), *_code(source, code)]
+    problems = [
+        *_pairs(cells),
+        *_headings(texts),
+        *_words(source.stem, texts),
+        *_code(source, code),
+    ]
     if problems:
         raise BuildError("\n".join(f"{source}:{line}: {words}" for line, words in sorted(problems)))
     sizes = {cell.line: len(cell.text.splitlines()) for cell in code}
@@ -137,16 +143,20 @@ def _headings(texts: list[Cell]) -> Problems:
             yield last, f"the last sections must be {', '.join(ENDING[language])}"
 
 
-def _words(lesson: str, texts: list[Cell]) -> Problems:
+def _words(stem: str, texts: list[Cell]) -> Problems:
     en, zh = (
         count_terms("\n".join(c.text for c in texts if c.options.get("lang") == code), code)
         for code in LANGUAGES
     )
     line = texts[-1].line if texts else 1
+    lesson = next((le.id for le in lessons() if stem == f"{le.id}_{le.topic}"), None)
     for term in terms():
         counts = en.get(term.id, 0), zh.get(term.id, 0)
         if term.lesson == lesson and not all(counts):
-            yield line, f"'{term.name.en}' / '{term.name.zh}' is to be explained here, says the glossary"
+            yield (
+                line,
+                f"'{term.name.en}' / '{term.name.zh}' is to be explained here, says the glossary",
+            )
         elif min(counts) == 0 and max(counts) >= OFTEN:
             yield line, f"'{term.name.en}' / '{term.name.zh}' stands in one language only: {counts}"
 

@@ -14,10 +14,14 @@ HOME = Path(__file__).parent.parent / "notebooks"
 sys.path.insert(0, str(HOME))
 
 import build  # noqa: E402
+import frame  # noqa: E402
 import rules  # noqa: E402
 
 from labkit.course import exercises  # noqa: E402
-from labkit.i18n import t, use_language  # noqa: E402
+from labkit.diagnosis import Lesson, lessons  # noqa: E402
+from labkit.extras import EXTRAS  # noqa: E402
+from labkit.glossary import terms  # noqa: E402
+from labkit.i18n import language, t, use_language  # noqa: E402
 
 SOURCES = sorted((HOME / "source").glob("*.py"))
 NOTEBOOKS = [HOME / lang / f"{s.stem}.ipynb" for s in SOURCES for lang in rules.LANGUAGES]
@@ -101,7 +105,7 @@ def test_a_lesson_keeps_the_rules(source: Path) -> None:
 
 
 def test_sources_and_notebooks_have_not_drifted() -> None:
-    assert build.drift() == []
+    assert build.drift() + build.stale_pages() == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -232,7 +236,7 @@ def test_languages_share_the_code_and_its_ids(lesson: Path) -> None:
         return cells[1:]  # the first is the set-up, which chooses the language
 
     assert code("en") == code("zh")
-    assert 'use_language("zh")' in build.make(lesson, "zh").notebook.cells[1].source
+    assert 'use_language("zh")' in build.make(lesson, "zh").notebook.cells[2].source
 
 
 def test_a_changed_cell_leaves_the_ids_of_the_others(tmp_path: Path, lesson: Path) -> None:
@@ -243,13 +247,67 @@ def test_a_changed_cell_leaves_the_ids_of_the_others(tmp_path: Path, lesson: Pat
     assert sum(a != b for a, b in zip(old, new, strict=True)) == 1
 
 
-def test_the_set_up_cell_never_forces_and_never_compiles() -> None:
-    assert "--only-binary :all:" in build.SETUP
-    assert "--force" not in build.SETUP
-    assert build.REPOSITORY in build.SETUP.format(repository=build.REPOSITORY, language="en")
+@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.id)
+def test_the_set_up_never_forces_never_compiles_and_brings_what_the_lesson_imports(
+    lesson: Lesson,
+) -> None:
+    text = frame.set_up(lesson.id, "zh")
+    installs = re.findall(r"^    %pip (.*)$", text, re.M)
+    assert installs and "--force" not in text
+    assert all("--only-binary :all:" in line for line in installs)
+    brought = {name for line in installs for name in re.findall(r"[\w-]+", line)}
+    wanted = {EXTRAS[module] for module in lesson.modules} - {"lab"}  # Colab has matplotlib
+    assert wanted <= brought and 'use_language("zh")' in text
+
+
+def test_a_set_up_outside_of_a_hosted_notebook_only_chooses_the_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = re.sub(r"^    %pip.*$", "    raise AssertionError", frame.set_up("00", "zh"), flags=re.M)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    try:
+        exec(text, {})
+        assert language() == "zh"
+        monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+        with pytest.raises(AssertionError):
+            exec(text, {})
+    finally:
+        use_language(None)
+
+
+def test_only_lessons_that_fit_binder_have_its_badge() -> None:
+    with_badge = {le.id for le in lessons() if "mybinder" in frame.doors(f"{le.id}_x", "en")}
+    fitting = {le.id for le in lessons() if le.memory and le.memory <= frame.BINDER_MEMORY}
+    assert with_badge == fitting and "00" in fitting
+
+
+def test_the_badges_and_the_words_frame_a_lesson(lesson: Path) -> None:
+    made = build.make(lesson, "zh").notebook
+    assert "在 Colab 中打开" in made.cells[1].source
+    assert "/blob/main/notebooks/zh/00_fixture.ipynb" in made.cells[1].source
+    links = re.findall(r"\(glossary\.md#([\w-]+)\)", made.cells[-1].source)
+    assert links == [term.id for term in terms("00")]
+    assert all(f'<a id="{link}"></a>' in frame.glossary("zh") for link in links)
 
 
 # Building
+
+
+def test_words_that_change_keep_the_outputs(tmp_path: Path, lesson: Path) -> None:
+    target = tmp_path / "en" / "00_fixture.ipynb"
+    build.build(lesson, "en", target)
+    write(tmp_path, LESSON.replace("a minute", "two minutes"))
+    assert build.build(lesson, "en", target) == "only words changed: outputs kept"
+    assert "two minutes" in (text := target.read_text(encoding="utf-8")) and '"2"' in text
+    write(tmp_path, LESSON.replace("1 + 1", "1 + 2"))
+    assert re.match(r"\d", build.build(lesson, "en", target))
+
+
+def test_a_term_used_in_one_language_only_is_reported(tmp_path: Path) -> None:
+    said = "KV cache, " * rules.OFTEN
+    source = write(tmp_path, LESSON.replace("# # A lesson", f"# # A lesson\n#\n# {said}"))
+    with pytest.raises(rules.BuildError, match="'KV cache' / 'KV 缓存' stands in one language"):
+        rules.check(source)
 
 
 def test_a_build_is_done_once_and_drift_is_seen(tmp_path: Path, lesson: Path) -> None:
