@@ -23,6 +23,7 @@ from .errors import LabError
 from .extras import need
 from .hub import locate
 from .i18n import t
+from .lesson_files import list_lesson_files
 from .mirrors import bundled_repositories
 from .progress import show_progress
 from .units import MiB, show_bytes
@@ -100,7 +101,7 @@ def make_bundle(
         )
         copies += [(path, target / path.relative_to(root)) for path in files]
     if lessons:
-        copies += [(path, home / "lessons" / name) for path, name in _lessons()]
+        copies += [(path, home / "lessons" / name) for path, name in list_lesson_files()]
     _copy([(source, target) for source, target in copies if not _same(source, target)], home)
     (home / "README.txt").write_text(README, encoding="utf-8")
     _list_packages(home / "wheels", wheels)
@@ -230,15 +231,6 @@ def _copy(copies: list[tuple[Path, Path]], home: Path) -> None:
                     write.write(chunk)
                     bar.advance(len(chunk))
             part.replace(target)
-
-
-def _lessons() -> Iterator[tuple[Path, str]]:
-    """The notebooks that came with the package, or those of a checkout, and their names."""
-    package = Path(__file__).parent
-    inside = package / "lessons"
-    home = inside if inside.is_dir() else package.parent / "notebooks"
-    for path in sorted(home.glob("[ez][nh]/*.ipynb")):
-        yield path, path.relative_to(home).as_posix()
 
 
 def _list_packages(folder: Path, wheels: bool) -> None:

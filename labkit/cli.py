@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from . import choosing, deploying, quantizing, sharing, tuning
+from . import choosing, deploying, quantizing, sharing, teaching, tuning
 from .console import Json, ModelName, both, make_table, print_json
 from .errors import LabError
 from .i18n import Language, t, use_language
@@ -167,6 +167,7 @@ app.add_typer(quantizing.app)
 app.add_typer(tuning.app)
 app.add_typer(deploying.app)
 app.add_typer(sharing.app)
+app.add_typer(teaching.app)
 
 
 # --- from the command line to the commands ----------------------------------------------------

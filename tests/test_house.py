@@ -27,10 +27,10 @@ FLOORS = (
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
     " evaluation recommendation tasks training_data adapters training_settings"
     " training training_peak training_advice finetuning merging lora_gguf"
-    " server exports mirrors olah bundles check_digits sensitive_data network_guard recording_proxy"
-    " uncertainty audit_log routing cluster pocket.recipe",
+    " server exports mirrors olah lesson_files bundles check_digits sensitive_data network_guard"
+    " recording_proxy uncertainty audit_log routing cluster pocket.recipe",
     "learner course plots frontier_plot terminal widgets",
-    "__init__ console choosing quantizing deploying sharing tuning cli",
+    "__init__ console choosing quantizing deploying sharing teaching tuning cli",
 )
 ORDER = " ".join(FLOORS).split()
 LIGHT = " ".join(FLOORS[:3]).split()

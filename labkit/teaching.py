@@ -1,0 +1,38 @@
+"""The commands about the course itself: ``lessons copy``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import Json, both, print_json, say
+from .i18n import Language
+
+app = typer.Typer()
+lessons = typer.Typer(no_args_is_help=True)
+app.add_typer(lessons, name="lessons", help=both("The notebooks of the course.", "课程笔记本。"))
+
+
+@lessons.callback()
+def options() -> None:
+    """With a callback a group of one command keeps that command's name."""
+
+
+@lessons.command(
+    help=both(
+        "Copy the notebooks into a folder; what is there already stays as it is.",
+        "把课程笔记本复制到一个文件夹；已有的文件保持原样。",
+    )
+)
+def copy(
+    folder: Annotated[Path, typer.Argument(help=both("Where to.", "复制到哪里。"))],
+    language: Annotated[
+        Language | None,
+        typer.Option(help=both("Only this one; else both.", "只要一种语言；默认两种都要。")),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    from .lesson_files import copy_lessons
+
+    done = copy_lessons(folder, language)
+    print_json(done) if as_json else say(str(done))
