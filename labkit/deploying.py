@@ -1,10 +1,11 @@
-"""The commands for giving a model to others: ``serve``."""
+"""The commands for giving a model to others: ``serve``, ``export``."""
 
 import contextlib
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +13,9 @@ from .console import Json, ModelName, both, print_json
 from .i18n import t
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .exports import Exported
     from .server import Server
 
 app = typer.Typer()
@@ -115,3 +119,90 @@ def _tell(running: "Server", port: int) -> None:
         " -H 'Content-Type: application/json'"
         """ -d '{"messages": [{"role": "user", "content": "Hello"}]}'"""
     )
+
+
+Target = Literal[
+    "ollama", "lmstudio", "textgen", "vllm", "modal", "axolotl", "llamafactory"
+]  # a file each in exports
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "ollama": ("quant", "name", "adapter"),
+    "lmstudio": ("quant", "name"),
+    "textgen": ("quant", "name"),
+    "vllm": ("name", "adapter", "context", "vram", "gpus"),
+    "modal": ("name", "adapter", "context", "gpus"),
+    "axolotl": ("task", "method"),
+    "llamafactory": ("task", "method"),
+}
+"""Which options each target takes; the last two are given a tuning, the others a model."""
+
+
+@app.command(
+    help=both(
+        "Write a model, or the tuning of one, down for another tool.",
+        "把模型（或一次微调）写成其他工具可以直接用的文件。",
+    )
+)
+def export(
+    model: ModelName,
+    to: Annotated[Target, typer.Option(help=both("The tool.", "目标工具。"))],
+    out: Annotated[Path, typer.Option("--out", "-o", help=both("The folder.", "输出文件夹。"))],
+    quant: Annotated[
+        str | None,
+        typer.Option(help=both("GGUF format; else Q4_K_M.", "GGUF 格式，默认 Q4_K_M。")),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help=both("Its name in the tool.", "在目标工具里的名称。"))
+    ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help=both("A LoRA to go along.", "一同导出的 LoRA 适配器。")),
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(help=both("Longest context, in tokens.", "最大上下文（词元）。"))
+    ] = None,
+    vram: Annotated[
+        str | None,
+        typer.Option(help=both("Of one GPU, to check: 24GiB.", "单卡显存，用于核对，如 24GiB。")),
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help=both("How many GPUs.", "GPU 数量。"))] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help=both("Of a tuning: what it learns.", "微调任务（仅微调工具）。")),
+    ] = None,
+    method: Annotated[
+        Literal["full", "lora", "qlora"] | None,
+        typer.Option(help=both("Of a tuning; else lora.", "微调方式，默认 lora（仅微调工具）。")),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    given = {
+        "quant": quant, "name": name, "adapter": adapter, "context": context, "vram": vram,
+        "gpus": gpus, "task": task, "method": method,
+    }  # fmt: skip
+    options = {option: value for option, value in given.items() if value is not None}
+    exported = _export(model, to, out, options)
+    if as_json:
+        return print_json(exported)
+    print(exported)
+    print(exported.folder)
+
+
+def _export(model: str, to: Target, out: Path, options: dict[str, Any]) -> "Exported":
+    from . import exports
+
+    for option in options:
+        if option not in OPTIONS[to]:
+            known = ", ".join(f"--{name}" for name in OPTIONS[to])
+            raise typer.BadParameter(
+                t(f"--to {to} takes: {known}.", f"--to {to} 可用的选项：{known}。"),
+                param_hint=f"--{option}",
+            )
+    writer: Callable[..., Exported] = getattr(exports, f"write_{to}")
+    if "task" not in OPTIONS[to]:
+        return writer(model, out, **options)
+    if "task" not in options:
+        raise typer.BadParameter(
+            t(f"--to {to} needs a --task.", f"--to {to} 需要 --task。"), param_hint="--task"
+        )
+    return writer(options.pop("task"), model, out, **options)

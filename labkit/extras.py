@@ -13,6 +13,7 @@ EXTRAS = {
     "safetensors": "models",
     "tokenizers": "models",
     "tqdm": "models",
+    "huggingface_hub": "models",
     "gguf": "models",
     "llama_cpp": "llama",
     "auto_round": "gptq",
@@ -20,6 +21,9 @@ EXTRAS = {
     "accelerate": "finetune",
     "bitsandbytes": "finetune",
     "openai": "serve",
+    "uvicorn": "serve",
+    "fastapi": "serve",
+    "starlette": "serve",
     "matplotlib": "lab",
 }
 """Module name to the extra of ``pip install "open-llm-family-lab[…]"`` that brings it."""

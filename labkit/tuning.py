@@ -1,4 +1,4 @@
-"""The commands for tuning a model: ``labkit finetune``, ``labkit export`` to the tools."""
+"""The command for tuning a model: ``labkit finetune``."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,29 +98,3 @@ def finetune(
         return print_json(report)
     print(report)
     print(report.folder)
-
-
-@app.command(
-    help=both(
-        "Write the tuning of a model down for another tool.",
-        "把一次微调写成其他工具可以直接用的文件。",
-    )
-)
-def export(
-    model: BaseName,
-    to: Annotated[
-        Literal["axolotl", "llamafactory"], typer.Option(help=both("The tool.", "目标工具。"))
-    ],
-    task: TaskName,
-    out: Annotated[Path, typer.Option("--out", "-o", help=both("The folder.", "输出文件夹。"))],
-    method: Method = "lora",
-    as_json: Json = False,
-) -> None:
-    from . import exports
-
-    writers = {"axolotl": exports.write_axolotl, "llamafactory": exports.write_llamafactory}
-    exported = writers[to](task, model, out, method)
-    if as_json:
-        return print_json(exported)
-    print(exported)
-    print(exported.folder)

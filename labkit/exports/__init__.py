@@ -1,6 +1,7 @@
 """A model, or the tuning of one, written down for the tools people use: a file here a tool.
 
-Usage: ``write_axolotl("clinic", "pocket/qwen2.5", "for-axolotl", method="qlora")``
+Usage: ``write_ollama("pocket/qwen2.5", "for-ollama")``;
+``write_axolotl("clinic", "pocket/qwen2.5", "for-axolotl", method="qlora")``
 
 Nothing here runs those tools: each export is a folder that they read, with the command to type.
 """
@@ -8,5 +9,19 @@ Nothing here runs those tools: each export is a folder that they read, with the 
 from .axolotl import write_axolotl
 from .exported import Exported
 from .llamafactory import write_llamafactory
+from .lmstudio import write_lmstudio
+from .modal import write_modal
+from .ollama import write_ollama
+from .textgen import write_textgen
+from .vllm import write_vllm
 
-__all__ = ["Exported", "write_axolotl", "write_llamafactory"]
+__all__ = [
+    "Exported",
+    "write_axolotl",
+    "write_llamafactory",
+    "write_lmstudio",
+    "write_modal",
+    "write_ollama",
+    "write_textgen",
+    "write_vllm",
+]

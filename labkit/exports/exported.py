@@ -1,7 +1,9 @@
 """What an export leaves: a folder, the files in it, and what to type there."""
 
 import json
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,22 +44,33 @@ def write_export(
     texts: dict[str, str],
     commands: Iterable[str],
     notes: Iterable[str] = (),
-    others: Iterable[str] = (),
+    files: Mapping[str, Path] | None = None,
 ) -> Exported:
     """Write texts as the files of a folder, each whole or not at all.
 
     Usage: ``write_export("axolotl", "out", {"axolotl.yaml": text}, ["axolotl train …"])``
 
     texts: name to content; the first is the one by which an export of this kind is known, and may
-    be written over. others: files that are there already and belong to it. Raises LabError where
-    the folder holds something else, or cannot be written.
+    be written over. files: name to where it is now; it is linked, or copied to another disk.
+    Raises LabError where the folder holds something else, or cannot be written.
     """
-    folder = Path(folder).expanduser()
+    folder, files = Path(folder).expanduser(), files or {}
     check_folder(folder, next(iter(texts)))
+    for name, source in files.items():
+        with replacing(folder / name, source.stat().st_size) as part:
+            _place(source, part)
     for name, text in texts.items():
         with replacing(folder / name, len(text.encode())) as part:
             part.write_text(text, encoding="utf-8", newline="\n")
-    return Exported(target, folder, (*texts, *others), tuple(commands), tuple(filter(None, notes)))
+    return Exported(target, folder, (*texts, *files), tuple(commands), tuple(filter(None, notes)))
+
+
+def _place(source: Path, part: Path) -> None:
+    part.unlink()
+    try:
+        os.link(source.resolve(), part)  # weights are gigabytes, and nobody writes into them
+    except OSError:
+        shutil.copyfile(source, part)
 
 
 def as_yaml(settings: dict[str, Any], comment: str) -> str:
