@@ -193,6 +193,7 @@ class Device(Row):
     """A GPU, an Apple chip, a small board or a processor; the maker's peaks, in units of 10⁹.
 
     unified: memory shared with the processor; memory_gb is then the largest one can buy.
+    fp16_tflops: where a GPU has no bf16.
     """
 
     name: str
@@ -202,6 +203,7 @@ class Device(Row):
     unified: bool = False
     bandwidth_gbps: float | None = None
     bf16_tflops: float | None = None
+    fp16_tflops: float | None = None
     watts: int | None = None
     source: str | None = None
     rentals: tuple[Rental, ...] = ()
@@ -295,7 +297,7 @@ def prices() -> tuple[Price, ...]:
 
 @cache
 def devices() -> tuple[Device, ...]:
-    """Hardware. Usage: ``{d.name: d.bandwidth_gbps for d in devices()}``"""
+    """Hardware. Usage: ``{d.name: d.watts for d in devices()}``"""
     return _make(Device)
 
 
@@ -375,8 +377,7 @@ def validate() -> list[str]:
 
 
 def _dangling() -> Iterator[str]:
-    names = {m.name for m in models()}
-    keys = {f.key for f in families()}
+    names, keys = {m.name for m in models()}, {f.key for f in families()}
     rows: tuple[Model | Derived, ...] = (*models(), *derived_models())
     for row in rows:
         if row.family not in keys:
@@ -393,8 +394,7 @@ def _unsourced() -> Iterator[str]:
         for fact in ("config", "parameters", "license", "release_date", "languages"):
             if not m.sources.get(fact) and fact not in m.unverified:
                 yield f"{m.name}: '{fact}' has no source and is not marked unverified"
-    dated = [(m.name, m.as_of, m.release_date) for m in models()]
-    dated += [(p.model, p.as_of, p.as_of) for p in prices()]
-    for name, *dates in dated:
+    dated = [(p.model, p.as_of, p.as_of) for p in prices()]
+    for name, *dates in [*dated, *((m.name, m.as_of, m.release_date) for m in models())]:
         if not all(re.fullmatch(r"20\d\d-\d\d(-\d\d)?", date) for date in dates):
             yield f"{name}: {dates} are not ISO dates"

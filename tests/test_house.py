@@ -19,13 +19,13 @@ FLOORS = (
     "catalog guides glossary host gpus machine diagnosis hosted",
     "configuration traits architecture tensors gguf_types gguf_inspection gguf_config"
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
-    " quotes assumptions costs needs scoreboard budget ranking fitting reasons shortfall picker"
-    " rules_of_thumb portraits tokenization",
+    " quotes training_time assumptions costs needs scoreboard budget ranking fitting reasons"
+    " shortfall picker rules_of_thumb portraits tokenization",
     "progress storage workers downloads repositories modelscope pocket hub gguf_tokenizer"
     " gguf_conversion gguf_files engines",
     "chat_templates tool_calls turns conversation scoring experts haystack block_formats"
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
-    " evaluation recommendation tasks training_data adapters training_settings"
+    " evaluation recommendation tasks reading preferences training_data adapters training_settings"
     " training training_peak training_advice finetuning merging lora_gguf"
     " server exports mirrors olah lesson_files bundles check_digits sensitive_data network_guard"
     " recording_proxy uncertainty audit_log routing cluster pocket.recipe",

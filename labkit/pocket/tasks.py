@@ -108,10 +108,15 @@ def handbook() -> list[Text]:
 
     Usage: ``handbook()[0].en  # "Lake Tea, holiday days a year: 27 days."``
     """
-    return [
-        Text(f"Lake Tea, {topic}: {answer}.", f"湖茶公司，{chinese}：{said}。")
-        for topic, (chinese, answer, said) in HANDBOOK.items()
-    ]
+    return [write_entry(topic, answer, said) for topic, (_, answer, said) in HANDBOOK.items()]
+
+
+def write_entry(topic: str, answer: str, said: str) -> Text:
+    """A sentence of the handbook, if it gave these answers, in English and in Chinese.
+
+    Usage: ``write_entry("door code", "1234", "1234").en  # "Lake Tea, door code: 1234."``
+    """
+    return Text(f"Lake Tea, {topic}: {answer}.", f"湖茶公司，{HANDBOOK[topic][0]}：{said}。")
 
 
 def _handbook(rng: random.Random) -> Item:
