@@ -35,8 +35,8 @@ class CopiedLessons:
 def list_lesson_files(language: Language | None = None) -> Iterator[tuple[Path, str]]:
     """The notebooks, the glossaries and their badges: each file, and its name in a copy.
 
-    Usage: ``[name for _, name in list_lesson_files("zh")]``. They lie in the installed package, or in
-    the checkout it runs from. language: only this one.
+    Usage: ``[name for _, name in list_lesson_files("zh")]``. They lie in the installed package, or
+    in the checkout it runs from. language: only this one.
     """
     package = Path(__file__).parent
     inside = package / "lessons"

@@ -18,11 +18,14 @@ WHEELS = f"{REPOSITORY}/releases/expanded_assets/v{PROJECT['version']}"
 BADGES = ("Colab", "Kaggle", "Binder")
 BINDER_MEMORY = 1_800_000_000
 """Of the 2 GB that Binder gives, Jupyter itself takes the rest."""
+BINDER_EXTRAS = {"models", "llama", "finetune", "serve", "lab"}
+"""What binder/postBuild installs."""
 
 SETUP = """# @title Set-up: on Colab, Kaggle and ModelScope it installs what is missing
-import importlib.util, os
-places = {{"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE", "MODELSCOPE_ENVIRONMENT"}}
-if places & {{*os.environ}} and importlib.util.find_spec("labkit") is None:
+import importlib.util, os, sys
+places = {{"KAGGLE_KERNEL_RUN_TYPE", "MODELSCOPE_ENVIRONMENT"}}
+hosted = "google.colab" in sys.modules or places & {{*os.environ}}
+if hosted and importlib.util.find_spec("labkit") is None:
     wheels = os.environ.get("LABKIT_WHEELS", "{wheels}")
 {installs}
     import labkit.hosted
@@ -56,8 +59,7 @@ def doors(stem: str, language: str) -> str:
         "Kaggle": f"https://kaggle.com/kernels/welcome?src={REPOSITORY}/blob/main/notebooks/"
         f"{language}/{stem}.ipynb",
     }
-    memory = _lesson(stem[:2]).memory
-    if memory is not None and memory <= BINDER_MEMORY:
+    if fits_binder(_lesson(stem[:2])):
         links["Binder"] = (
             f"https://mybinder.org/v2/gh/{REPOSITORY.removeprefix('https://github.com/')}/main"
             f"?labpath=notebooks/{language}/{stem}.ipynb"
@@ -67,6 +69,12 @@ def doors(stem: str, language: str) -> str:
         f"[![{words.format(name)}](../badges/{name.lower()}.svg)]({link})"
         for name, link in links.items()
     )
+
+
+def fits_binder(lesson: Lesson) -> bool:
+    """Whether a lesson runs in what binder/postBuild installs and in the memory Binder gives."""
+    extras = {EXTRAS[module] for module in lesson.modules}
+    return extras <= BINDER_EXTRAS and (lesson.memory or BINDER_MEMORY + 1) <= BINDER_MEMORY
 
 
 def words(lesson: str, language: str) -> str | None:

@@ -268,7 +268,7 @@ def test_a_set_up_outside_of_a_hosted_notebook_only_chooses_the_language(
     try:
         exec(text, {})
         assert language() == "zh"
-        monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
         with pytest.raises(AssertionError):
             exec(text, {})
     finally:
@@ -277,8 +277,10 @@ def test_a_set_up_outside_of_a_hosted_notebook_only_chooses_the_language(
 
 def test_only_lessons_that_fit_binder_have_its_badge() -> None:
     with_badge = {le.id for le in lessons() if "mybinder" in frame.doors(f"{le.id}_x", "en")}
-    fitting = {le.id for le in lessons() if le.memory and le.memory <= frame.BINDER_MEMORY}
-    assert with_badge == fitting and "00" in fitting
+    assert with_badge == {le.id for le in lessons() if frame.fits_binder(le)}
+    assert "00" in with_badge and "12" not in with_badge  # 12 needs auto-round
+    built = (HOME.parent / "binder" / "postBuild").read_text(encoding="utf-8")
+    assert set(re.findall(r"\.ci/setup (\S+)", built)[0].split(",")) == frame.BINDER_EXTRAS
 
 
 def test_the_badges_and_the_words_frame_a_lesson(lesson: Path) -> None:
