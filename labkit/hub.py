@@ -158,6 +158,7 @@ def _gguf(path: Path) -> Path:
             t(f"There is no file '{path}'.", f"文件 '{path}' 不存在。"),
             t("Check the path.", "请检查路径。"),
         )
+    _refuse_pointer(path)
     return path
 
 
@@ -170,7 +171,24 @@ def _folder(path: Path) -> Path:
                 "请指定模型文件所在的文件夹。",
             ),
         )
+    for weights in path.glob("*.safetensors"):
+        _refuse_pointer(weights)
     return path
+
+
+def _refuse_pointer(path: Path) -> None:
+    """What git leaves of a large file where git-lfs is not installed: three lines about it."""
+    if path.stat().st_size < 1024 and path.read_bytes().startswith(b"version https://git-lfs"):
+        raise LabError(
+            t(
+                f"'{path}' is only git's pointer to a large file, not the file.",
+                f"'{path}' 只是 git 的大文件指针，不是文件本身。",
+            ),
+            t(
+                "Install git-lfs and run there: git lfs pull; or fetch the model from a Hub.",
+                "请安装 git-lfs，并在该目录运行：git lfs pull；或改从模型站下载。",
+            ),
+        )
 
 
 def _in_catalog(name: str) -> str:

@@ -129,12 +129,14 @@ class Mirror:
     """A mirror that runs; made by :func:`serve_mirror`.
 
     url: what HF_ENDPOINT or MODELSCOPE_ENDPOINT is set to. repositories: what it serves; may
-    change while it runs. asked: the last requests, the newest at the end.
+    change while it runs. asked: the last requests, the newest at the end. cuts: for a drill, name
+    of a file to the bytes after which its next answers break off.
     """
 
     url: str
     repositories: dict[str, Path]
     asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=10_000))
+    cuts: dict[str, list[int]] = field(default_factory=dict)
 
     def ranges(self, name: str) -> list[str | None]:
         """Which bytes were asked of files whose address ends so.
@@ -180,7 +182,7 @@ def serve_mirror(
         ) from None
     reached = "127.0.0.1" if host == "0.0.0.0" else host
     mirror = Mirror(f"http://{reached}:{listener.getsockname()[1]}", dict(repositories))
-    level = "info" if log else "error"
+    level = "info" if log else "critical"  # below it stands every client that goes, or is cut off
     server = uvicorn.Server(
         uvicorn.Config(mirror_app(mirror, token), log_level=level, timeout_graceful_shutdown=1)
     )
@@ -205,6 +207,7 @@ def mirror_app(mirror: Mirror, token: str | None = None) -> Any:
 
     # Of 64 KiB most of the time would go into passing them on.
     sent = type("Sent", (responses.FileResponse,), {"chunk_size": MiB})
+    broken = type("Broken", (sent,), {"__call__": _answer_in_part})
 
     def refuse(status: int, code: str) -> Any:
         return responses.Response(status_code=status, headers={"X-Error-Code": code})
@@ -247,7 +250,12 @@ def mirror_app(mirror: Mirror, token: str | None = None) -> Any:
         if file is None:
             return refuse(404, "EntryNotFound")
         headers = {"ETag": f'"{file.digest}"', "X-Repo-Commit": commit_of(folder, files)}
-        return sent(file.path, headers=headers, media_type="application/octet-stream")
+        cuts = mirror.cuts.get(file.name) if request.method == "GET" else None
+        answer = (broken if cuts else sent)(
+            file.path, headers=headers, media_type="application/octet-stream"
+        )
+        answer.broken_after = cuts.pop(0) if cuts else None
+        return answer
 
     def modelscope_info(_: Any, name: str, folder: Path, files: dict[str, File]) -> Any:
         owner, _, short = name.partition("/")
@@ -276,6 +284,23 @@ def mirror_app(mirror: Mirror, token: str | None = None) -> Any:
     return starlette.Starlette(
         routes=[routing.Route(place, answers(make), methods=methods) for place, make in addresses]
     )
+
+
+async def _answer_in_part(self: Any, scope: Any, receive: Any, send: Any) -> None:
+    """Send the answer as it would be, but break off after some bytes of it."""
+    left = self.broken_after
+
+    async def send_some(message: Any) -> None:
+        nonlocal left
+        if message["type"] != "http.response.body":
+            return await send(message)
+        body = message["body"][:left]
+        left -= len(body)
+        await send(message | {"body": body, "more_body": True})
+        if not left:
+            raise ConnectionAbortedError
+
+    await super(type(self), self).__call__(scope, receive, send_some)
 
 
 def _chosen(body: bytes, files: Mapping[str, File]) -> dict[str, File]:

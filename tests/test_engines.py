@@ -188,3 +188,11 @@ def test_llama_cpp_starts_without_torch_and_transformers():
     gguf_for(pocket.folder("qwen2.5"))  # making it may import more
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_damaged_weights_are_one_sentence(tmp_path):
+    folder = shutil.copytree(pocket.folder("qwen2.5"), tmp_path / "damaged")
+    (folder / "model.safetensors").write_bytes(b"\xff" * 2000)
+    with pytest.raises(LabError, match="Transformers cannot read") as error:
+        load(folder, "transformers").model
+    assert "Fetch the model again" in error.value.way_out

@@ -1,5 +1,6 @@
 """From a name to a place: every kind of name, and what is said when there is none."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,19 @@ def test_a_folder_without_a_config(tmp_path):
     (tmp_path / "file.bin").write_bytes(b"")
     with pytest.raises(LabError, match="is not a model"):
         hub.locate(tmp_path / "file.bin")
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 5650080\n"
+
+
+def test_a_pointer_of_git_lfs_is_not_taken_for_a_file(tmp_path):
+    folder = shutil.copytree(pocket.folder("qwen2.5"), tmp_path / "cloned")
+    (folder / "model.safetensors").write_text(POINTER, "utf-8")
+    (tmp_path / "model.gguf").write_text(POINTER, "utf-8")
+    for path in (folder, tmp_path / "model.gguf"):
+        with pytest.raises(LabError, match="only git's pointer") as error:
+            hub.locate(path)
+        assert "git lfs pull" in error.value.way_out
 
 
 def test_only_safe_files_are_fetched():

@@ -191,3 +191,13 @@ def test_the_command_serves_a_bundle(room):
         process.terminate()
         process.wait()
         process.stdout.close()
+
+
+def test_a_drill_breaks_an_answer_off_and_the_rest_is_fetched_later(mirror, capfd):
+    mirror.cuts[WEIGHTS] = [1_000_000, 0, 0, 0]
+    with pytest.raises(LabError, match="The connection broke while fetching 'model.safetensors'"):
+        hub.locate(NAME)
+    fetched = hub.locate(NAME).path / WEIGHTS
+    assert fetched.read_bytes() == (pocket.folder("qwen2.5") / WEIGHTS).read_bytes()
+    assert mirror.ranges(WEIGHTS) == [None] + ["bytes=1000000-"] * 4
+    assert "Traceback" not in capfd.readouterr().err

@@ -42,7 +42,7 @@ class TransformersModel(Model):
             return maker.from_pretrained(
                 self._source, local_files_only=True, **self._options, **options
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, need("safetensors").SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise LabError(
                 t(
