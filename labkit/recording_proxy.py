@@ -35,6 +35,9 @@ FAILURES: dict[Failure, tuple[int, str, str]] = {
 
 OPENAI = "https://api.openai.com/v1"
 
+PERMISSION = ("use my key", "用我的密钥")
+"""The words without which a key in the environment is left alone."""
+
 _HOP = {"connection", "keep-alive", "transfer-encoding", "host", "content-length", "server", "date"}
 
 
@@ -62,44 +65,69 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an API is. note: what must be said of it; model: its name there."""
+    """Where an API is. note: what must be said of it; model: its name there.
+
+    settings: to be sent along with each question. The stand-in is asked greedily, so that it says
+    the same each time; a closed model gets none, for some refuse a temperature.
+    """
 
     url: str
     model: str
     api_key: str = field(repr=False)
     is_stand_in: bool
     note: str
+    settings: Mapping[str, float] = field(default_factory=dict)
 
 
 def find_api(
-    stand_in: object, environment: Mapping[str, str] | None = None, *, model: str = "gpt-6-luna"
+    stand_in: object,
+    environment: Mapping[str, str] | None = None,
+    *,
+    permission: str = "",
+    model: str = "gpt-6-luna",
 ) -> Endpoint:
     """The closed API whose key is in the environment, or a server on this computer in its place.
 
-    Usage: ``find_api(lab.serve("pocket/mistral"))``
+    Usage: ``find_api(lab.serve("pocket/mistral"), permission="use my key")``
 
     OPENAI_API_KEY, and where set OPENAI_BASE_URL and OPENAI_MODEL, are read as the openai package
-    reads the first two. stand_in: what has ``url``, ``model`` and ``api_key``. In static renderings
-    the stand-in is always taken, so that nothing is sent and outputs do not vary.
+    reads the first two. permission: one of :data:`PERMISSION`; without it a key is not used, for
+    answers cost money and questions leave the computer. stand_in: what has ``url``, ``model`` and
+    ``api_key``. In static renderings the stand-in is always taken, so that nothing is sent and
+    outputs do not vary. Raises LabError for other words of permission.
     """
+    asked = permission.strip().lower()
+    if asked and asked not in PERMISSION:
+        raise LabError(
+            t(f"'{permission}' permits nothing.", f"“{permission}”不表示同意。"),
+            t(f"Write '{PERMISSION[0]}', or nothing.", f"请写“{PERMISSION[1]}”，或留空。"),
+        )
     known = os.environ if environment is None else environment
-    key = known.get("OPENAI_API_KEY")
-    if key and known.get("LABKIT_STATIC") != "1":
+    key, static = known.get("OPENAI_API_KEY"), known.get("LABKIT_STATIC") == "1"
+    if key and asked and not static:
         url = known.get("OPENAI_BASE_URL") or OPENAI
         note = t(
-            f"A key was found: questions go to {urlsplit(url).hostname}, and are paid for.",
-            f"找到了密钥：问题会发往 {urlsplit(url).hostname}，并产生费用。",
+            f"Your key is used: questions go to {urlsplit(url).hostname}, and are paid for.",
+            f"使用你的密钥：问题会发往 {urlsplit(url).hostname}，并产生费用。",
         )
         return Endpoint(url, known.get("OPENAI_MODEL") or model, key, False, note)
     name = str(getattr(stand_in, "model", ""))
+    if static:
+        why = t("No key is used on this page", "本页不使用密钥")
+    elif key:
+        why = t(
+            f"There is a key, and it is left alone until you write '{PERMISSION[0]}'",
+            f"环境里有密钥，但没有动用；写上“{PERMISSION[1]}”才会用它",
+        )
+    else:
+        why = t("There is no key", "没有密钥")
     note = t(
-        f"There is no key: {name} on this computer stands in for the API. The protocol is the same;"
+        f"{why}: {name} on this computer stands in for the API. The protocol is the same;"
         " what it says tells nothing about closed models.",
-        f"没有密钥：由本机的 {name} 代替 API。协议是一样的；它的回答不代表闭源模型的水平。",
+        f"{why}：由本机的 {name} 代替 API。协议是一样的；它的回答不代表闭源模型的水平。",
     )
-    return Endpoint(
-        str(getattr(stand_in, "url", "")), name, str(getattr(stand_in, "api_key", "")), True, note
-    )
+    url, api_key = str(getattr(stand_in, "url", "")), str(getattr(stand_in, "api_key", ""))
+    return Endpoint(url, name, api_key, True, note, {"temperature": 0})
 
 
 class RecordingProxy:

@@ -114,14 +114,25 @@ def test_without_a_key_a_model_on_this_computer_stands_in_and_says_so():
     assert "pocket/mistral" in found.note
 
 
-def test_with_a_key_the_real_one_is_asked_and_static_renderings_never_do():
+def test_a_key_is_used_only_when_asked_in_words_and_never_in_static_renderings():
     key = {"OPENAI_API_KEY": "sk-1"}
-    found = find_api(HERE, key)
+    unused = find_api(HERE, key)
+    assert unused.is_stand_in and "left alone" in unused.note and "sk-1" not in repr(unused)
+    found = find_api(HERE, key, permission=" Use my key ")
     assert (found.url, found.is_stand_in) == (OPENAI, False)
     assert "api.openai.com" in found.note and "sk-1" not in repr(found)
-    elsewhere = find_api(HERE, key | {"OPENAI_BASE_URL": "https://api.deepseek.com/v1"})
-    assert elsewhere.url == "https://api.deepseek.com/v1"
-    assert find_api(HERE, key | {"LABKIT_STATIC": "1"}).is_stand_in
+    elsewhere = key | {"OPENAI_BASE_URL": "https://api.deepseek.com/v1"}
+    assert find_api(HERE, elsewhere, permission="用我的密钥").url == "https://api.deepseek.com/v1"
+    static = find_api(HERE, key | {"LABKIT_STATIC": "1"}, permission="use my key")
+    assert static.is_stand_in and static.api_key == "k"
+    with pytest.raises(LabError, match="use my key"):
+        find_api(HERE, key, permission="yes")
+
+
+def test_the_stand_in_is_asked_greedily_and_a_closed_model_gets_no_settings():
+    assert find_api(HERE, {}).settings == {"temperature": 0}
+    found = find_api(HERE, {"OPENAI_API_KEY": "sk-1"}, permission="use my key")
+    assert found.settings == {}
 
 
 def test_a_request_reads_as_json(proxy):
