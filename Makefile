@@ -1,6 +1,7 @@
 # make lab      set up, then JupyterLab on lesson 00
 # make test     set up, then every test but the slow ones, with the network off where the system can
 # make test-all make test, then the slow ones
+# make links    visit every link of the course; needs the network
 SHELL := /bin/sh
 venv := .venv
 python := $(venv)/bin/python
@@ -10,7 +11,7 @@ language := $(or $(LABKIT_LANG),$(LC_ALL),$(LANG))
 lesson := $(if $(filter zh% ZH% Zh%,$(language)),zh,en)/00_start-here.ipynb
 root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab setup test test-all notebooks pocket bench constraints clean
+.PHONY: lab setup test test-all notebooks pocket bench links constraints clean
 
 lab: $(ready)
 	$(python) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
@@ -43,6 +44,10 @@ pocket: $(ready)
 # Measures on this machine and writes the results into the READMEs.
 bench: $(ready)
 	$(python) .ci/bench.py
+
+# Writes into .ci/links.json what each link answered, and when.
+links: $(ready)
+	$(python) .ci/links.py --online
 
 # To move a version: install it in $(venv), run `make test-all`, then this.
 constraints: $(ready)

@@ -2,8 +2,8 @@
 
 Usage: ``print(show_tradeoffs())``; ``[row.name for row in regulations() if row.place == "EU"]``
 
-The lines stand in ``labkit/data``: ``tradeoffs.toml``, ``regulations.toml``. Rules are our short
-reading on the day named, and not legal advice.
+The lines stand in ``labkit/data``: ``tradeoffs.toml``, ``regulations.toml``, ``communities.toml``.
+Rules are our short reading on the day named, and not legal advice.
 """
 
 import tomllib
@@ -41,20 +41,39 @@ class Regulation(Row):
     as_of: str
 
 
-FILES: dict[type[Row], str] = {Tradeoff: "tradeoff", Regulation: "regulation"}
-"""Class to the name of its table; the file is named by its plural."""
+@dataclass(frozen=True)
+class Community(Row):
+    """A place to go on. kind: to ask, to learn, to find models, to use a machine."""
+
+    name: str
+    kind: Literal["community", "learning", "models", "machines"]
+    says: Text
+    languages: tuple[str, ...]
+    url: str
+    source: str
+    as_of: str
+
+
+FILES: dict[type[Row], str] = {
+    Tradeoff: "tradeoffs.toml",
+    Regulation: "regulations.toml",
+    Community: "communities.toml",
+}
+"""Class to its file; the table in it bears the name of the class."""
 
 R = TypeVar("R", bound=Row)
 
 
 @cache
 def _rows(kind: type[R]) -> tuple[R, ...]:
-    table = FILES[kind]
-    file = tomllib.loads((DATA / f"{table}s.toml").read_text(encoding="utf-8"))
-    return tuple(kind(**{k: _text(v) for k, v in row.items()}) for row in file[table])
+    file = tomllib.loads((DATA / FILES[kind]).read_text(encoding="utf-8"))
+    lines = file[kind.__name__.lower()]
+    return tuple(kind(**{k: _frozen(v) for k, v in row.items()}) for row in lines)
 
 
-def _text(value: Any) -> Any:
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
     return Text(**value) if isinstance(value, dict) else value
 
 
@@ -73,6 +92,14 @@ def regulations(place: str | None = None) -> tuple[Regulation, ...]:
     """
     found = (row for row in _rows(Regulation) if place in (None, row.place))
     return tuple(sorted(found, key=lambda row: (row.place, row.since)))
+
+
+def communities(kind: str | None = None) -> tuple[Community, ...]:
+    """Places to ask, to learn, to find models and to use a machine; or those of one kind.
+
+    Usage: ``[place.url for place in communities("learning")]``
+    """
+    return tuple(row for row in _rows(Community) if kind in (None, row.kind))
 
 
 def show_tradeoffs() -> Table:
@@ -112,3 +139,23 @@ def show_regulations(place: str | None = None) -> Table:
         "以上是我们的简要理解，不构成法律意见；作为依据之前请咨询律师。",
     )
     return Table(header, rows, note)
+
+
+def show_communities() -> Table:
+    """Where to go on, for a reader. Usage: the last line of a cell"""
+    header = (
+        t("What for", "用途"), t("Place", "去处"), t("What it is", "简介"),
+        t("Languages", "语言"), t("Address", "网址"), t("Source, read on", "来源与查阅日期"),
+    )  # fmt: skip
+    kinds = {
+        "community": t("ask", "提问"), "learning": t("learn", "学习"),
+        "models": t("models", "找模型"), "machines": t("machines", "用机器"),
+    }  # fmt: skip
+    rows = [
+        (
+            kinds[row.kind], row.name, str(row.says), " ".join(row.languages), row.url,
+            f"{row.source}; {row.as_of}",
+        )
+        for row in communities()
+    ]  # fmt: skip
+    return Table(header, rows)

@@ -14,8 +14,8 @@ from labkit.i18n import use_language
 
 @pytest.mark.parametrize("kind", guides.FILES, ids=lambda kind: kind.__name__)
 def test_every_line_is_whole_dated_and_in_both_languages(kind):
-    table = guides.FILES[kind]
-    file = tomllib.loads((DATA / f"{table}s.toml").read_text(encoding="utf-8"))
+    table = kind.__name__.lower()
+    file = tomllib.loads((DATA / guides.FILES[kind]).read_text(encoding="utf-8"))
     assert set(file) == {table} and len(file[table]) > 5
     for row in file[table]:
         TypeAdapter(kind).validate_json(json.dumps(row))
@@ -46,3 +46,15 @@ def test_tables_speak_both_languages_and_name_their_sources():
     assert "谁占优" in str(guides.show_tradeoffs())
     assert "不构成法律意见" in str(guides.show_regulations("CN"))
     assert "2024/1689" not in str(guides.show_regulations("CN"))
+
+
+def test_places_for_every_purpose_in_both_languages():
+    for kind in ("community", "learning", "models", "machines"):
+        assert guides.communities(kind)
+    for language in ("en", "zh"):
+        assert any(language in row.languages for row in guides.communities("learning"))
+        assert any(language in row.languages for row in guides.communities("community"))
+    assert len({row.url for row in guides.communities()}) == len(guides.communities())
+    assert "modelscope.cn" in str(guides.show_communities())
+    use_language("zh")
+    assert "找模型" in str(guides.show_communities())
