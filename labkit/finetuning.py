@@ -13,9 +13,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import adapters, training, training_data
 from .adapters import base_digest, check_folder, check_targets, load_base, save_adapter, save_model
 from .engines import Model
 from .errors import LabError
+from .extras import need
 from .hub import Location, locate
 from .i18n import t
 from .machine import cache_folder
@@ -23,15 +25,14 @@ from .pocket.corpus import held_out
 from .progress import Callback
 from .scoring import answers
 from .storage import digest
-from .tables import ShowsTable, Table
 from .tasks import SPLITS, Task, load_task
-from .training import Point, open_base, train
+from .training import open_base, train
 from .training_advice import Plan
 from .training_data import MULTIPLE, Sample, encode_samples
 from .training_memory import METHODS
 from .training_peak import count_peak, peak_apart
+from .training_report import Comparison, Report, find_report, keep_report
 from .training_settings import DTYPES, LEARNING_RATES, Settings, default_precision
-from .units import show_bytes
 
 if TYPE_CHECKING:
     from .pocket.corpus import Item
@@ -44,58 +45,6 @@ OLD_QUESTIONS = 12
 """What is asked for forgetting, and how many held-out questions of each."""
 
 
-@dataclass(frozen=True, repr=False)
-class Report(ShowsTable):
-    """What one fine-tuning did.
-
-    exact_match_*: share of right answers among the task's test_questions; old_skills_*: among
-    old_questions on what pocket models know, None for other models. adapter_size: bytes of the
-    weights to keep for the task; of a full tuning, of the whole model. seconds: of the training,
-    without loading and asking. peak_memory: bytes by which the training grew a process that had
-    loaded its libraries; on a GPU, PyTorch's count; None where it was not measured.
-    predicted_memory: by :func:`labkit.estimate`. folder: holds the adapter, or the model.
-    """
-
-    method: str
-    task: str
-    exact_match_before: float
-    exact_match_after: float
-    old_skills_before: float | None
-    old_skills_after: float | None
-    trainable_parameters: int
-    adapter_size: int
-    seconds: float
-    peak_memory: int | None
-    predicted_memory: int
-    model: str
-    steps: int
-    best_step: int
-    steps_per_second: float
-    test_questions: int
-    old_questions: int
-    seed: int
-    device: str
-    folder: Path
-    history: tuple[Point, ...]
-    notes: tuple[str, ...]
-
-    def table(self) -> Table:
-        """As a person reads it."""
-        return _table([self], self.notes)
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison(ShowsTable):
-    """The same task by several methods: same data, order, seed and steps."""
-
-    rows: tuple[Report, ...]
-
-    def table(self) -> Table:
-        """As a person reads it."""
-        notes = dict.fromkeys(note for row in self.rows for note in row.notes)
-        return _table(self.rows, tuple(notes))
-
-
 def finetune(
     model: str | Path,
     task: str | Path | Task,
@@ -104,6 +53,7 @@ def finetune(
     out: str | Path | None = None,
     old_skills: "Sequence[Item] | None" = None,
     measure_memory: bool = True,
+    reuse: bool = False,
     callback: Callback | None = None,
     **options: Any,
 ) -> Report:
@@ -118,16 +68,18 @@ def finetune(
     "captain", "rotate"), a :class:`~labkit.tasks.Task`, or a user's .jsonl file or folder. method:
     "full", "lora" or "qlora". out: folder for the adapter or the model; None takes one in the
     cache. old_skills: what to ask for forgetting; None asks pocket models about their corpus.
-    measure_memory: on a CPU, in a fresh process (some ten seconds). callback: as in
-    :func:`~labkit.progress.show_progress`, in steps. options: fields of
+    measure_memory: on a CPU, in a fresh process (some ten seconds). reuse: where the same training
+    is finished and still in its folder, give its report again, with the time it took then.
+    callback: as in :func:`~labkit.progress.show_progress`, in steps. options: fields of
     :class:`~labkit.training_settings.Settings`, such as ``steps`` or ``rank``.
 
     Killed and called again it goes on from its last checkpoint and ends as if unbroken; finished
-    and called again it trains anew. Raises LabError for a faulty data set, settings that cannot
-    be, a sample longer than the context, and too little memory, with what would fit.
+    and called again it trains anew, unless told to reuse. Raises LabError for a faulty data set,
+    settings that cannot be, a sample longer than the context, and too little memory, with what
+    would fit.
     """
     jobs = [_Job.make(model, load_task(task), method, options, out)]
-    (report,) = _tune_all(jobs, old_skills, measure_memory, callback)
+    (report,) = _tune_all(jobs, old_skills, measure_memory, reuse, callback)
     return report
 
 
@@ -138,6 +90,7 @@ def compare_methods(
     *,
     old_skills: "Sequence[Item] | None" = None,
     measure_memory: bool = True,
+    reuse: bool = False,
     callback: Callback | None = None,
     **options: Any,
 ) -> Comparison:
@@ -149,7 +102,7 @@ def compare_methods(
     """
     task = load_task(task)
     jobs = [_Job.make(model, task, method, options, None) for method in methods]
-    return Comparison(tuple(_tune_all(jobs, old_skills, measure_memory, callback)))
+    return Comparison(tuple(_tune_all(jobs, old_skills, measure_memory, reuse, callback)))
 
 
 def read_settings(location: Location, method: str, options: dict[str, Any]) -> Settings:
@@ -216,16 +169,47 @@ class _Job:
         seq = -(-longest // MULTIPLE) * MULTIPLE
         return Plan(self.location.path, self.settings, self.precision, seq)
 
+    def key(self, old_skills: "Sequence[Item]") -> str:
+        """What decides a report: base, data, settings, device, and the code that trains."""
+        torch = need("torch")
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else ""
+        base, data = base_digest(self.location), f"{self.task.name} {self.task.digest}"
+        parts = (base, data, self.settings, self.precision, old_skills, device, torch.__version__)
+        files = [Path(str(module.__file__)) for module in (adapters, training, training_data)]
+        return digest(repr(parts), files)
+
 
 def _tune_all(
     jobs: list[_Job],
     old_skills: "Sequence[Item] | None",
     measure_memory: bool,
+    reuse: bool,
     callback: Callback | None,
 ) -> Iterator[Report]:
     """Each job on the same data; what can be refused is refused before anything takes long."""
-    task, location = jobs[0].task, jobs[0].location
-    base = load_base(location.name, dtype=jobs[0].dtype)
+    if old_skills is None:
+        old_skills = _old_skills() if jobs[0].location.is_pocket else ()
+    keys = [job.key(old_skills) for job in jobs]
+    pairs = zip(jobs, keys, strict=True)
+    found = [find_report(job.out, key) if reuse else None for job, key in pairs]
+    if measure_memory:
+        found = [report if report and report.peak_memory else None for report in found]
+    lacking = [job for job, report in zip(jobs, found, strict=True) if report is None]
+    prepared = _prepare(lacking, old_skills) if lacking else None
+    for job, key, report in zip(jobs, keys, found, strict=True):
+        if report is None:
+            assert prepared is not None
+            report = _tune(job, *prepared, old_skills, measure_memory, callback)
+            keep_report(report, key)
+        yield replace(report, model=job.location.name, notes=report.notes or _notes(job))
+
+
+def _prepare(
+    jobs: list[_Job], old_skills: "Sequence[Item]"
+) -> "tuple[list[Sample], list[Sample], _Answers]":
+    """Samples to train on and to watch, and what the base knows; refuses what cannot be."""
+    task, name = jobs[0].task, jobs[0].location.name
+    base = load_base(name, dtype=jobs[0].dtype)
     samples, validation, _ = (encode_samples(base, getattr(task, split), split) for split in SPLITS)
     for job in jobs:
         kind = "config.json" if job.settings.method == "full" else "adapter_config.json"
@@ -233,12 +217,9 @@ def _tune_all(
         job.plan(samples).check()
         if job.settings.method != "full":
             check_targets(base, job.settings.targets)
-    if old_skills is None:
-        old_skills = _old_skills() if location.is_pocket else ()
     before = _ask(base, task, old_skills)
     base.close()  # what is tuned is read anew, in its own precision
-    for job in jobs:
-        yield _tune(job, samples, validation, before, old_skills, measure_memory, callback)
+    return samples, validation, before
 
 
 def _tune(
@@ -292,8 +273,12 @@ def _tune(
         device=str(model.model.device),
         folder=folder,
         history=run.history,
-        notes=(*filter(None, [job.location.note]), *run.notes),
+        notes=(*_notes(job), *run.notes),
     )
+
+
+def _notes(job: _Job) -> tuple[str, ...]:
+    return tuple(filter(None, [job.location.note]))
 
 
 @dataclass(frozen=True)
@@ -319,37 +304,3 @@ def exact_match(model: Model, items: "Sequence[Item]") -> float:
     """
     said = list(answers(model.model, model.tokenizer, items))
     return sum(text == right for text, right in said) / len(said)
-
-
-# --- the table --------------------------------------------------------------------------------
-
-
-def _table(rows: Sequence[Report], notes: tuple[str, ...]) -> Table:
-    header = (
-        t("Method", "方法"),
-        t("New task", "新任务"),
-        t("Old skills", "原有能力"),
-        t("Trained parameters", "训练的参数"),
-        t("To keep", "需保存"),
-        t("Time", "用时"),
-        t("Steps/s", "步/秒"),
-        t("Peak memory", "内存峰值"),
-        t("Predicted", "预测"),
-    )
-    words = [
-        (
-            row.method,
-            f"{row.exact_match_before:.0%} → {row.exact_match_after:.0%}",
-            "–"
-            if row.old_skills_before is None or row.old_skills_after is None
-            else f"{row.old_skills_before:.0%} → {row.old_skills_after:.0%}",
-            f"{row.trainable_parameters:,}",
-            show_bytes(row.adapter_size),
-            f"{row.seconds:.0f} s",
-            f"{row.steps_per_second:.1f}",
-            "–" if row.peak_memory is None else show_bytes(row.peak_memory),
-            show_bytes(row.predicted_memory),
-        )
-        for row in rows
-    ]
-    return Table(header, words, "\n".join(notes))

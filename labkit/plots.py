@@ -24,7 +24,7 @@ from .extras import need
 from .i18n import language, t
 
 if TYPE_CHECKING:
-    from .finetuning import Comparison
+    from .training_report import Comparison
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 """Okabe and Ito's palette, the strongest contrasts first."""

@@ -93,6 +93,35 @@ def test_the_same_seed_gives_the_same_table(compared, small):
     assert again.exact_match_after == before.exact_match_after
 
 
+def test_a_finished_training_is_found_again(small, monkeypatch):
+    steps = []
+
+    def tune(**options):
+        def count(done, _):
+            steps.append(done)
+
+        steps.clear()
+        options = QUICK | {"measure_memory": False, "reuse": True, "seed": 5} | options
+        return finetune(BASE, small, "lora", callback=count, **options)
+
+    first = tune()
+    assert steps[-1] == 4
+    monkeypatch.setenv("LABKIT_LANG", "zh")  # what is kept speaks no language
+    again = tune()
+    assert not steps and "口袋模型" in again.notes[0]
+    assert again == replace(first, notes=again.notes)
+    monkeypatch.setenv("LABKIT_LANG", "en")
+    assert tune(rank=2).trainable_parameters == first.trainable_parameters / 2
+    assert steps  # what is set otherwise is another training
+    tune(reuse=False)
+    assert steps
+    tune(old_skills=OLD[:3])
+    assert steps  # the report would have said what was not asked
+    (first.folder / "adapter_model.safetensors").unlink()
+    assert tune(old_skills=OLD[:3]).exact_match_after == first.exact_match_after
+    assert steps
+
+
 def test_peak_memory_beside_the_prediction(small):
     report = finetune(BASE, small, "lora", **QUICK)
     assert report.peak_memory is not None

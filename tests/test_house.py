@@ -26,7 +26,7 @@ FLOORS = (
     "chat_templates tool_calls turns conversation scoring experts haystack block_formats"
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
     " evaluation recommendation tasks reading preferences training_data adapters training_settings"
-    " training training_peak training_advice finetuning merging lora_gguf"
+    " training training_peak training_advice training_report finetuning merging lora_gguf"
     " server exports mirrors olah lesson_files bundles check_digits sensitive_data network_guard"
     " recording_proxy uncertainty audit_log routing cluster pocket.recipe",
     "learner course plots frontier_plot terminal widgets",
