@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import adapters, training, training_data
-from .adapters import base_digest, check_folder, check_targets, load_base, save_adapter, save_model
+from .adapters import (
+    base_digest,
+    check_folder,
+    check_targets,
+    load_adapter,
+    load_base,
+    save_adapter,
+    save_model,
+)
 from .engines import Model
 from .errors import LabError
 from .extras import need
@@ -105,6 +113,40 @@ def compare_methods(
     return Comparison(tuple(_tune_all(jobs, old_skills, measure_memory, reuse, callback)))
 
 
+def train_on(
+    model: str | Path,
+    samples: Sequence[Sample],
+    validation: Sequence[Sample],
+    *,
+    reuse: bool = False,
+    **options: Any,
+) -> Model:
+    """An adapter trained on samples as they are given, right or wrong, on its base.
+
+    Usage: ``train_on("pocket/qwen2.5", encode_samples(base, items, "train"), watched, steps=100)``
+
+    :func:`finetune` makes samples as they should be and measures; this is for seeing what comes of
+    others. validation: watched for the best step. reuse: take the adapter of the same call from
+    the cache. options: as in :func:`finetune`; method "lora" or "qlora". Raises as that does.
+    """
+    location = locate(model)
+    settings = read_settings(location, options.pop("method", "lora"), options)
+    dtype = DTYPES[settings.precision or default_precision(settings.method)]
+    parts = (base_digest(location), settings, dtype, tuple(samples), tuple(validation))
+    folder = cache_folder() / "finetune" / f"samples-{_trained_by(*parts)}"
+    if reuse and (folder / "adapter_config.json").is_file():
+        quant = settings.quant if settings.method == "qlora" else None
+        found = load_base(location.name, dtype=dtype, quant=quant)
+        load_adapter(found, folder, "default")
+        return found
+    trained = open_base(location.name, settings, dtype)
+    work = folder.with_name(f"{folder.name}.checkpoints")
+    train(trained, samples, validation, settings, work, identity=folder.name)
+    save_adapter(trained, folder)
+    shutil.rmtree(work)
+    return trained
+
+
 def read_settings(location: Location, method: str, options: dict[str, Any]) -> Settings:
     """How a model is tuned when that much is said and no more.
 
@@ -170,13 +212,18 @@ class _Job:
         return Plan(self.location.path, self.settings, self.precision, seq)
 
     def key(self, old_skills: "Sequence[Item]") -> str:
-        """What decides a report: base, data, settings, device, and the code that trains."""
-        torch = need("torch")
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else ""
-        base, data = base_digest(self.location), f"{self.task.name} {self.task.digest}"
-        parts = (base, data, self.settings, self.precision, old_skills, device, torch.__version__)
-        files = [Path(str(module.__file__)) for module in (adapters, training, training_data)]
-        return digest(repr(parts), files)
+        """What decides a report."""
+        data = f"{self.task.name} {self.task.digest}"
+        base = base_digest(self.location)
+        return _trained_by(base, data, self.settings, self.precision, old_skills)
+
+
+def _trained_by(*parts: object) -> str:
+    """A digest of what a training comes from: these, the device, and the code that trains."""
+    torch = need("torch")
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else ""
+    files = [Path(str(module.__file__)) for module in (adapters, training, training_data)]
+    return digest(repr((*parts, device, torch.__version__)), files)
 
 
 def _tune_all(

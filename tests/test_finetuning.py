@@ -8,15 +8,18 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import labkit as lab
 from labkit.adapters import load_adapter, load_base
 from labkit.errors import LabError
-from labkit.finetuning import Comparison, Report, compare_methods, exact_match, finetune
+from labkit.finetuning import compare_methods, exact_match, finetune, train_on
 from labkit.pocket.corpus import held_out
 from labkit.pocket.tasks import TASKS
 from labkit.tasks import Task, load_task
 from labkit.training_advice import Plan, is_out_of_memory
+from labkit.training_data import encode_samples
+from labkit.training_report import Comparison, Report
 from labkit.training_settings import Settings
 
 BASE = "pocket/qwen2.5"
@@ -120,6 +123,22 @@ def test_a_finished_training_is_found_again(small, monkeypatch):
     (first.folder / "adapter_model.safetensors").unlink()
     assert tune(old_skills=OLD[:3]).exact_match_after == first.exact_match_after
     assert steps
+
+
+def test_an_adapter_is_trained_on_samples_as_they_are(small):
+    base = load_base(BASE)
+    samples = encode_samples(base, small.train, "train")
+    wrong = [replace(sample, labels=sample.ids) for sample in samples]
+    call = {"steps": 4, "batch": 4, "rank": 4, "reuse": True}
+    made, other = (train_on(BASE, each, samples[:4], **call) for each in (samples, wrong))
+    found = train_on(BASE, samples, samples[:4], **call)
+    ids = torch.tensor([samples[0].ids])
+    with torch.no_grad():
+        said = [model.model(ids).logits for model in (made, found, other)]
+    assert torch.allclose(said[0], said[1], atol=1e-5)
+    assert not torch.allclose(said[0], said[2], atol=1e-2)
+    with pytest.raises(LabError, match="no setting 'epochs'"):
+        train_on(BASE, samples, samples, epochs=1)
 
 
 def test_peak_memory_beside_the_prediction(small):
