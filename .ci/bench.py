@@ -150,6 +150,19 @@ def quantization_time() -> list[Row]:
     ]
 
 
+def server_throughput() -> Row:
+    """By tests/bench_server.py: both servers up at once and asked by turns."""
+    found = result_of("bench_server.py")
+    return Row(
+        "Requests/s of `lab.serve` ({clients} clients); of `python -m llama_cpp.server`; ratio"
+        "".format_map(found),
+        "`lab.serve` 每秒请求数（{clients} 个客户端）；`python -m llama_cpp.server`；两者之比"
+        "".format_map(found),
+        "{requests_per_second}; {requests_per_second_by_hand}; {ratio}".format_map(found),
+        "`python tests/bench_server.py`",
+    )
+
+
 MEASUREMENTS: tuple[Callable[[], Row | list[Row]], ...] = (
     import_time,
     doctor_time,
@@ -157,6 +170,7 @@ MEASUREMENTS: tuple[Callable[[], Row | list[Row]], ...] = (
     memory_errors,
     picker_time,
     quantization_time,
+    server_throughput,
 )
 
 

@@ -1,4 +1,4 @@
-"""The commands for giving a model to others: ``serve``, ``export``."""
+"""The commands for giving a model to others: ``serve``, ``bench-serve``, ``export``."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .console import Json, ModelName, both, print_json
+from .console import Json, ModelName, both, print_json, say
 from .i18n import t
 
 if TYPE_CHECKING:
@@ -119,6 +119,67 @@ def _tell(running: "Server", port: int) -> None:
         " -H 'Content-Type: application/json'"
         """ -d '{"messages": [{"role": "user", "content": "Hello"}]}'"""
     )
+
+
+@app.command(
+    "bench-serve",
+    help=both(
+        "How a server answers when many ask at once: requests/s, waits, errors.",
+        "压力测试：许多人同时提问时的吞吐、等待时间和错误。",
+    ),
+)
+def bench_serve(
+    url: Annotated[
+        str,
+        typer.Argument(
+            help=both(
+                "Ends in /v1; its key in LABKIT_API_KEY.", "以 /v1 结尾；密钥放在 LABKIT_API_KEY。"
+            )
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help=both("Its name there; else the first.", "模型名，默认第一个。")),
+    ] = None,
+    clients: Annotated[
+        list[int] | None,
+        typer.Option(
+            help=both("At once; several times: 1, 4, 16.", "并发数，可多次给出，默认 1、4、16。")
+        ),
+    ] = None,
+    requests: Annotated[
+        int, typer.Option(help=both("For each number of clients.", "每个并发数下的请求数。"))
+    ] = 32,
+    prompt_words: Annotated[
+        int, typer.Option(help=both("Length of a prompt, in words.", "提示长度（英文单词数）。"))
+    ] = 24,
+    max_new_tokens: Annotated[
+        int, typer.Option(help=both("Longest answer, in tokens.", "回答最多多少个词元。"))
+    ] = 32,
+    retries: Annotated[
+        int, typer.Option(help=both("How often to ask again after an error.", "出错后重试几次。"))
+    ] = 0,
+    plot: Annotated[
+        Path | None, typer.Option(help=both("A PNG of the waits.", "把等待时间画成 PNG。"))
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    from .load_test import measure_load
+
+    test = measure_load(
+        url,
+        model=model,
+        clients=clients or (1, 4, 16),
+        requests=requests,
+        prompt_words=prompt_words,
+        max_new_tokens=max_new_tokens,
+        retries=retries,
+    )
+    if plot:
+        from .load_plot import draw_waits
+
+        draw_waits(test).save(plot)
+    print_json(test) if as_json else say(str(test))
 
 
 Target = Literal[

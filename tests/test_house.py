@@ -27,9 +27,9 @@ FLOORS = (
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
     " evaluation recommendation tasks reading preferences training_data adapters training_settings"
     " training training_peak training_advice training_report finetuning merging lora_gguf"
-    " server exports mirrors olah lesson_files bundles check_digits sensitive_data network_guard"
-    " recording_proxy uncertainty audit_log routing cluster pocket.recipe",
-    "learner course plots frontier_plot terminal widgets",
+    " server load_test exports mirrors olah lesson_files bundles check_digits sensitive_data"
+    " network_guard recording_proxy uncertainty audit_log routing cluster pocket.recipe",
+    "learner course plots frontier_plot load_plot terminal widgets",
     "__init__ console choosing quantizing deploying sharing teaching tuning cli",
 )
 ORDER = " ".join(FLOORS).split()

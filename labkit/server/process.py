@@ -35,7 +35,7 @@ def main() -> None:
     _end_with_parent()
     try:
         listener = _bind(order["host"], order["port"])
-        app = _app(order)
+        app = make_app(order)
     except LabError as error:
         print(json.dumps({"error": [error.what, error.way_out]}), file=out, flush=True)
         return
@@ -47,8 +47,12 @@ def main() -> None:
     server.run(sockets=[listener])
 
 
-def _app(order: dict[str, Any]) -> Any:
-    """llama.cpp's app, around the model as :func:`labkit.engines.load` would load it."""
+def make_app(order: dict[str, Any]) -> Any:
+    """llama.cpp's app, around the model as :func:`labkit.engines.load` would load it.
+
+    Usage: ``make_app({"gguf": …, "name": …, "api_key": …, "context": None, "n_gpu_layers": 0,
+    "n_threads": 1})``
+    """
     llama_app = need("llama_cpp.server.app")
     llama_settings = need("llama_cpp.server.settings")
     location = Location(order["name"], Path(order["gguf"]), "gguf")
