@@ -5,7 +5,7 @@ Usage: ``draw_frontier(lab.compare("pocket/llama3"))``
 
 from .evaluation import Comparison
 from .i18n import t
-from .plots import COLOURS, Plot, _drawing
+from .plots import COLOURS, Plot, drawing
 from .recommendation import frontier
 from .units import show_bytes
 
@@ -21,7 +21,7 @@ def draw_frontier(table: Comparison) -> Plot:
     rows = [row for row in table.rows if row.kl_mean]
     best = [row for row in frontier(table.rows) if row.kl_mean]
     title = t(f"{table.model}: size and loss", f"{table.model}：大小与损失")
-    with _drawing(title, 4.2) as (axes, save):
+    with drawing(title, 4.2) as (axes, save):
         axes.plot(
             [row.file_size for row in best],
             [row.kl_mean for row in best],

@@ -102,7 +102,7 @@ def draw_bars(
     labels = list(dict.fromkeys(label for numbers in series.values() for label in numbers))
     kinds = list(dict.fromkeys((groups or {}).values()))
     thick = 0.8 / len(series)
-    with _drawing(title, 0.9 + len(labels) * max(0.27, 0.2 * len(series))) as (axes, save):
+    with drawing(title, 0.9 + len(labels) * max(0.27, 0.2 * len(series))) as (axes, save):
         for n, numbers in enumerate(series.values()):
             for row, label in enumerate(labels):
                 if label not in numbers:
@@ -153,7 +153,7 @@ def draw_lines(
     limits: name to a height at which a thin horizontal line is drawn, as the memory of a card.
     """
     show_x, show_y = show_x or _number, show_y or _number
-    with _drawing(title, 3.9) as (axes, save):
+    with drawing(title, 3.9) as (axes, save):
         for n, (name, points) in enumerate(lines.items()):
             look = {"color": COLOURS[n % 7], "marker": MARKS[n % 8], "linestyle": DASHES[n % 4]}
             axes.plot(*zip(*points, strict=True), label=name, markersize=4.5, **look)
@@ -211,7 +211,7 @@ def draw_heatmap(
     low = min(known) if low is None else low
     high = max(known) if high is None else high
     tall = max(0.3, min(0.42, 6 / len(rows))) if values_shown else min(0.3, 4.5 / len(rows))
-    with _drawing(title, 1.2 + len(rows) * tall) as (axes, save):
+    with drawing(title, 1.2 + len(rows) * tall) as (axes, save):
         aspect = "auto" if values_shown else "equal"
         image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect=aspect)
         axes.set_xticks(range(len(columns)), [str(word) for word in columns])
@@ -257,7 +257,7 @@ def draw_timeline(
     Names of one lane stand above and below its line in turn, those that would overlap are moved.
     """
     lanes = list(dict.fromkeys(lane for _, lane, _ in events))
-    with _drawing(title, 1.0 + 0.62 * len(lanes)) as (axes, save):
+    with drawing(title, 1.0 + 0.62 * len(lanes)) as (axes, save):
         for n, lane in enumerate(lanes):
             mine = sorted((_day(day), name) for day, other, name in events if other == lane)
             colour = COLOURS[n % 7]
@@ -343,8 +343,13 @@ def _legend(axes: Any, names: Sequence[str], hatched: bool) -> None:
 
 
 @contextmanager
-def _drawing(title: str, height: float) -> Iterator[tuple[Any, Callable[[str, str], Plot]]]:
-    """Axes to draw on, and what makes the Plot of them: kind of figure and its values in words."""
+def drawing(title: str, height: float) -> Iterator[tuple[Any, Callable[[str, str], Plot]]]:
+    """Axes to draw on, and what makes the Plot of them: kind of figure and its values in words.
+
+    Usage: ``with drawing(title, 3.9) as (axes, save): …; plot = save("line chart", "values")``
+
+    height: inches. Raises LabError where matplotlib is not installed.
+    """
     matplotlib = need("matplotlib")
     figures = need("matplotlib.figure")
     font = chinese_font()

@@ -104,7 +104,7 @@ def describe(model: Model) -> dict[str, str]:
         t("context", "上下文"): f"{model.context:,}",
     }
     if base := model.config.get("rope_theta"):
-        words[t("rope base", "RoPE 基数")] = f"{base:,.0f}"
+        words[t("rope base", "RoPE 底数")] = f"{base:,.0f}"
     if a.num_experts:
         words[t("experts", "专家")] = f"{a.num_experts_per_tok}/{a.num_experts}"
     return words

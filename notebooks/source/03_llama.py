@@ -12,7 +12,7 @@
 #
 # **学完你能**说清从 Llama 2 到 Llama 3 改了什么、每处改动换来了什么；看懂基座模型的续写怎样变成回答，对话模板在其中起什么作用；用三种工具运行真正的 Llama，并提前判断放不放得下。
 #
-# **你会明白**GQA 怎样让几个头共用键和值而算法不变，词表为什么扩大到四倍，旋转位置编码的基数有什么用，以及模板用错要付出多大代价：这些都是数出来的。
+# **你会明白**GQA 怎样让几个头共用键和值而算法不变，词表为什么扩大到四倍，旋转位置编码的底数有什么用，以及模板用错要付出多大代价：这些都是数出来的。
 #
 # **需要准备**大约 45 分钟，两个 CPU 核心，1 GiB 空闲内存。下载量：0。
 
@@ -37,10 +37,10 @@ for field in FIELDS:
     print(f"{field:24}", *(f"{find(name).config[field]:13,.0f}" for name in NAMES))
 
 # %% [markdown] lang="en"
-# All of them are of one class, `LlamaForCausalLM`: not a line of code differs, only these numbers. Three rows moved: the key-value heads (for the small model; the 70B had only 8 already in Llama 2), the vocabulary, and the rotary base with the context. The next three sections take them one by one, on pocket models of the same class:
+# All of them are of one class, `LlamaForCausalLM`: not a line of code differs, only these numbers. Four things moved: the key-value heads (for the small model; the 70B had only 8 already in Llama 2), the vocabulary, the rotary base with the context, and the width of the feed-forward part (`intermediate_size`, again only in the small model). The width comes up where we count parameters; the other three have a section each, on pocket models of the same class:
 
 # %% [markdown] lang="zh"
-# 它们都是同一个类 `LlamaForCausalLM`：代码一行不差，变的只有这些数。动了的有三处：KV 头数（小模型才变，70B 从 Llama 2 起就是 8 个）、词表、旋转基数和上下文。下面三节逐个来看，用的是同一个类的口袋模型：
+# 它们都是同一个类 `LlamaForCausalLM`：代码一行不差，变的只有这些数。动了的有四处：KV 头数（小模型才变，70B 从 Llama 2 起就是 8 个）、词表、旋转底数和上下文，还有前馈部分的宽度（`intermediate_size`，也只有小模型变了）。宽度到数参数时再说，另外三处各有一节，用的是同一个类的口袋模型：
 
 # %%
 import labkit as lab
@@ -158,10 +158,29 @@ for name in ("Llama-2-7B", "Llama-3-8B"):
     print(f"{name}: {tables / 1e6:6,.0f} M {tables / m.parameters:6.1%}")
 
 # %% [markdown] lang="en"
-# 788 million parameters more, which is most of the step from 7B to 8B. What it buys is shorter texts, counted with the real tokenizers (sources in lesson 02):
+# 789 million parameters more. Is that the step from 7B to 8B? Not by itself: fewer key-value heads gave parameters back, and a wider feed-forward part took more than that. To the last parameter:
 
 # %% [markdown] lang="zh"
-# 多出 7.88 亿参数，从 7B 到 8B，差的大半在这里。换来的是文本变短，用真实的分词器数过（出处见第 02 课）：
+# 多出 7.89 亿参数。从 7B 到 8B，差的就是这些吗？没那么简单：KV 头少了，省回一些参数；前馈部分加宽，又用掉更多。一个参数都不差地算一遍：
+
+# %%
+a, b = find("Llama-2-7B"), find("Llama-3-8B")
+layers, width = a.config["num_hidden_layers"], a.config["hidden_size"]
+more = {field: b.config[field] - a.config[field] for field in FIELDS}
+step = {
+    "vocab_size": 2 * width * more["vocab_size"],
+    "num_key_value_heads": 2 * layers * width * a.config["head_dim"] * more["num_key_value_heads"],
+    "intermediate_size": 3 * layers * width * more["intermediate_size"],
+}
+for field, change in step.items():
+    print(f"{field:20}{change / 1e6:+8,.0f} M")
+print(sum(step.values()) == b.parameters - a.parameters)
+
+# %% [markdown] lang="en"
+# What the vocabulary buys is shorter texts, counted with the real tokenizers (sources in lesson 02):
+
+# %% [markdown] lang="zh"
+# 词表换来的是文本变短，用真实的分词器数过（出处见第 02 课）：
 
 # %%
 from labkit.i18n import t
@@ -194,7 +213,7 @@ for name in ("Llama-2-7B", "Llama-3-8B", "Llama-3.1-8B", "Qwen2.5-7B"):
 # A transformer by itself does not know the order of tokens. Llama turns each pair of numbers in queries and keys by an angle proportional to the position (**RoPE**, Su et al. 2021): the first pair quickly, the last slowly. Pair $i$ of $d/2$ comes round once every $2\pi \cdot \mathrm{base}^{2i/d}$ tokens:
 
 # %% [markdown] lang="zh"
-# ## 旋转基数
+# ## 旋转底数
 #
 # Transformer 本身不知道词元的先后。Llama 的办法是把查询和键里的数两两一组，按位置转一个角度（**RoPE**，苏剑林等，2021）：第一组转得快，最后一组转得慢。$d/2$ 组中的第 $i$ 组，每 $2\pi \cdot \mathrm{base}^{2i/d}$ 个词元转满一圈：
 
@@ -223,7 +242,7 @@ draw_lines(
 # A pair that has not turned round within the context gives every position an angle of its own; one that has turned often tells near neighbours apart. With base 10,000 the slowest pairs come round after some 54,000 tokens; with 500,000 after two and a half million, and more pairs are slow. That leaves room to train on longer texts. (Llama 3.1 reached 131,072 by stretching the slow pairs further, `rope_scaling`, and training on.)
 
 # %% [markdown] lang="zh"
-# 在整个上下文里都没转满一圈的组，每个位置的角度都不同，能分清远近；转了很多圈的组，用来分清紧挨着的位置。基数是 10,000 时，最慢的组约 54,000 个词元转一圈；换成 500,000，要两百五十万个词元，转得慢的组也更多。这就为训练更长的文本留出了余地。（Llama 3.1 用 `rope_scaling` 把慢的组再拉长，并继续训练，做到了 131,072。）
+# 在整个上下文里都没转满一圈的组，每个位置的角度都不同，能分清远近；转了很多圈的组，用来分清紧挨着的位置。底数是 10,000 时，最慢的组约 54,000 个词元转一圈；换成 500,000，要两百五十万个词元，转得慢的组也更多。这就为训练更长的文本留出了余地。（Llama 3.1 用 `rope_scaling` 把慢的组再拉长，并继续训练，做到了 131,072。）
 
 # %%
 print(find("Llama-3.1-8B").config["rope_scaling"])
@@ -234,7 +253,7 @@ for base in (10_000, 500_000):
 # The base is one number in `config.json`, and a weight of nothing: changing it loads without complaint. But the model has learnt with it. Twenty sums and twenty words, answered by `pocket/llama3` with its own base and with others:
 
 # %% [markdown] lang="zh"
-# 基数只是 `config.json` 里的一个数，不对应任何权重，改了照样加载，不报错。可是模型是按它学的。拿二十道加法、二十个单词考 `pocket/llama3`，先用它自己的基数，再换别的：
+# 底数只是 `config.json` 里的一个数，不对应任何权重，改了照样加载，不报错。可是模型是按它学的。拿二十道加法、二十个单词考 `pocket/llama3`，先用它自己的底数，再换别的：
 
 # %%
 from labkit.pocket.corpus import held_out
@@ -262,7 +281,7 @@ print(right[500_000] >= 34, right[500_000] > right[10_000] > right[1_000])
 # A pocket result, and a general rule: a converter that loses or rounds this number damages a model silently. If a model you converted talks nonsense, look here first. Lesson 06 changes the base on purpose, to reach farther.
 
 # %% [markdown] lang="zh"
-# 这是口袋模型的结果，道理却是通用的：格式转换时丢了或改了这个数，模型就悄悄坏掉了。自己转换的模型要是胡言乱语，先查这里。第 06 课会有意去改基数，让它看得更远。
+# 这是口袋模型的结果，道理却是通用的：格式转换时丢了或改了这个数，模型就悄悄坏掉了。自己转换的模型要是胡言乱语，先查这里。第 06 课会有意去改底数，让它看得更远。
 
 # %% [markdown] lang="en"
 # ## Base and chat
@@ -363,7 +382,7 @@ for m in (older, model):
 # `[INST]` in Llama 2 is plain text, seven or so tokens of it; `<|start_header_id|>` in Llama 3 is one token that no user can type by accident. Such marks are learnt, not understood. What will happen to `pocket/llama3` if it is given another family's template, and how would you notice?
 
 # %% [markdown] lang="zh"
-# Llama 2 的 `[INST]` 是普通文字，要占好几个词元；Llama 3 的 `<|start_header_id|>` 是一个专用词元，用户打字打不出来。这些标记是学会的，不是理解的。给 `pocket/llama3` 套上别家的模板会怎样？你又怎么发现得了？
+# Llama 2 的 `[INST]` 是普通文字，要占好几个词元；Llama 3 的 `<|start_header_id|>` 是一个专用词元，用户不会无意中打出来。这些标记是学会的，不是理解的。给 `pocket/llama3` 套上别家的模板会怎样？你又怎么发现得了？
 
 # %%
 ask("03.wrong-template")
@@ -424,7 +443,7 @@ lab.published_scores(
 # **Use it when** you want the model that every tool supports first and most derived models start from; when you work in English or the European languages its card names; when its licence suits you. **Look elsewhere** for Chinese, for mathematics and code at the same size, and when a licence without conditions matters: all Llama licences have some, and none is an open-source licence:
 
 # %% [markdown] lang="zh"
-# **适合用它的时候**：想要所有工具最先支持、派生模型最多的那一个；用英语或模型卡列出的欧洲语言；许可证合你的意。**不如换别家**：用中文；同样大小、更看重数学和代码；在意许可证不带条件。Llama 的许可证都带条件，没有一个算得上开源许可证：
+# **适合用它的时候**：想要所有工具最先支持、衍生模型最多的那一个；用英语或模型卡列出的欧洲语言；许可证合你的意。**不如换别家**：用中文；同样大小、更看重数学和代码；在意许可证不带条件。Llama 的许可证都带条件，没有一个算得上开源许可证：
 
 # %%
 from labkit.catalog import licenses
@@ -489,7 +508,7 @@ lines.here()
 # - Llama 2 和 3 是同一个类，只是 `config.json` 里的数不同。
 # - GQA 就是头内容相同的 MHA，相同的不必重复存：8B 的缓存只要四分之一。
 # - 词表变大，参数多一些，文本短一些，中文受益最多。
-# - 旋转基数不是权重，却和权重绑在一起：改了它，模型就坏了，而且不报错。
+# - 旋转底数不是权重，却和权重绑在一起：改了它，模型就坏了，而且不报错。
 # - 对话训练教的是形式。模板是模型的一部分，套错比不套还糟。
 
 # %% [markdown] lang="en"

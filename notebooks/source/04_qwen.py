@@ -83,10 +83,10 @@ draw_lines(
 )
 
 # %% [markdown] lang="en"
-# Each doubling of the size buys less than the one before. And a generation later a model does on MATH what took about twice its size (4B beats 7B, 8B beats 14B); on MMLU, which asks for knowledge, the step is smaller. That is what "small models grow strong" means. So among those that fit, look at the *newest* before the largest.
+# On the whole a doubling of the size buys less the larger the model already is. And a generation later a model does on MATH what took about twice its size (4B beats 7B, 8B beats 14B); on MMLU, which asks for knowledge, the step is smaller. That is what "small models grow strong" means. So among those that fit, look at the *newest* before the largest.
 
 # %% [markdown] lang="zh"
-# 尺寸每翻一倍，换来的分数都比上一次少。而晚一代，数学题（MATH）上大约只要一半的尺寸就能做到（4B 超过 7B，8B 超过 14B）；考知识的 MMLU，进步要小一些。所谓“小模型越来越强”，就是这个意思。所以在放得下的里面，先看哪个*新*，再看哪个大。
+# 总的说来，模型越大，再翻一倍换来的分数越少。而晚一代，数学题（MATH）上大约只要一半的尺寸就能做到（4B 超过 7B，8B 超过 14B）；考知识的 MMLU，进步要小一些。所谓“小模型越来越强”，就是这个意思。所以在放得下的里面，先看哪个*新*，再看哪个大。
 
 # %% [markdown] lang="en"
 # ## What it changes against Llama
@@ -192,7 +192,7 @@ print(0 < len(code) - len(wrong))
 # The form is always right, the value not always: that much for pocket size. The real one for code is **Qwen2.5-Coder**. What is special about it?
 
 # %% [markdown] lang="zh"
-# 得数照着样子写，未必算得对：口袋模型也就到这一步。真正写代码的是 **Qwen2.5-Coder**。它特别在哪里？
+# 写得有模有样，得数未必对：口袋模型也就到这一步。真正写代码的是 **Qwen2.5-Coder**。它特别在哪里？
 
 # %%
 from labkit.catalog import find
@@ -473,7 +473,7 @@ lab.heirs("qwen")
 # Three changes to see: most layers of Qwen3.5 attend **linearly**, so that their cache does not grow; the large ones became mixtures of experts; and all licences in the last column are Apache 2.0 now. Take the heir of your size; keep Qwen2.5 where derived models or your own adapters build on it, as in lessons 13 to 16. What is not an heir in form but in use: models whose makers call them thinking ones answer after a long text to themselves; that costs tokens (lesson 07).
 
 # %% [markdown] lang="zh"
-# 能看出三处变化：Qwen3.5 的大多数层改用**线性**注意力，缓存不再随长度增长；大尺寸改成了混合专家；最后一列的许可证如今全是 Apache 2.0。按你的尺寸换成接班人即可；如果派生模型或你自己的适配器建立在 Qwen2.5 上（如第 13 到 16 课），就继续用它。另外，会“思考”的模型先写一大段给自己看的话再回答，这要花词元（第 07 课）。
+# 能看出三处变化：Qwen3.5 的大多数层改用**线性**注意力，缓存不再随长度增长；大尺寸改成了混合专家；最后一列的许可证如今全是 Apache 2.0。按你的尺寸换成接班人即可；如果衍生模型或你自己的适配器建立在 Qwen2.5 上（如第 13 到 16 课），就继续用它。另外，会“思考”的模型先写一大段给自己看的话再回答，这要花词元（第 07 课）。
 
 # %% [markdown] lang="en"
 # ## Run the real one

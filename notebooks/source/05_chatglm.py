@@ -70,12 +70,12 @@ for name, weight in attention.named_parameters():
 # %% [markdown] lang="en"
 # ## A bias where others have none
 #
-# Three of these vectors are a peculiarity: query, key and value get a **bias**, while all other layers have none. Llama has no bias at all; Qwen2.5 took over this one. It is nearly free:
+# Three of these vectors are a peculiarity: query, key and value get a **bias**, while all other layers have none. Llama has no bias at all; Qwen2.5 has the same three (lesson 04). They are nearly free:
 
 # %% [markdown] lang="zh"
 # ## 别家没有的偏置
 #
-# 上面有三个向量是它的特色：查询、键、值都加了**偏置**，其余各处一概没有。Llama 完全不用偏置；Qwen2.5 学了它这一点。几乎不花钱：
+# 上面有三个向量是它的特色：查询、键、值都加了**偏置**，其余各处一概没有。Llama 完全不用偏置；Qwen2.5 也在这三处加了（第 04 课）。几乎不花钱：
 
 # %%
 biases = [weight.numel() for name, weight in network.named_parameters() if name.endswith("bias")]
@@ -121,10 +121,10 @@ still = (turned == turned[0]).all(0).nonzero().flatten()
 print(len(still), int(still[0]))
 
 # %% [markdown] lang="en"
-# The second half stays as it is wherever the token stands. So a score has two parts: one that knows the distance, and one that knows only the content. With the keys of a real text: how much of a score changes when query and key are moved apart?
+# The second half stays as it is wherever the token stands. So a score has two parts: one that knows the distance, and one that knows only the content. Take a query and a key, and move them further and further apart: which part of their score changes?
 
 # %% [markdown] lang="zh"
-# 后一半无论在哪个位置都不变。于是注意力的得分由两部分组成：一部分知道距离，一部分只看内容。把查询和键拉开不同的距离，看得分里哪一部分变：
+# 后一半无论在哪个位置都不变。于是注意力的得分由两部分组成：一部分知道距离，一部分只看内容。取一个查询、一个键，把距离越拉越大，看得分里哪一部分变：
 
 
 # %%
@@ -142,13 +142,13 @@ for distance in (0, 1, 10, 100):
     print(f"{distance:4}" + "".join(f"{part:8.2f}" for part in score(distance)))
 
 # %% [markdown] lang="en"
-# The makers of GLM gave positions a part of their own from the start, because their first models had *two* positions for each token (Du et al. 2021, arXiv:2103.10360). Today's GLM-4.5 still turns one half; others found the same idea again.
+# Why just a half? The first GLM gave each token *two* positions, one in the text and one inside the blank that is being filled (Du et al. 2021, arXiv:2103.10360; the next section explains the blanks). ChatGLM-6B turned one half of each head by the first and the other half by the second (its modeling code). ChatGLM2 and 3 have only one position left, and one half stands still. GLM-4.5 kept that, and it is not the only one that turns a part; the share that turns:
 
 # %% [markdown] lang="zh"
-# GLM 的作者从一开始就把位置单独放在一部分数里，因为最早的模型给每个词元标了*两个*位置（Du 等，2021，arXiv:2103.10360）。直到今天，GLM-4.5 仍然只转一半；别家后来也重新想到了这个主意。
+# 为什么偏偏是一半？最早的 GLM 给每个词元标*两个*位置：一个是在全文里的，一个是在所填的空里的（Du 等，2021，arXiv:2103.10360；填空的事下一节讲）。ChatGLM-6B 的每个头，一半按第一个位置转，另一半按第二个转（见它的模型代码）。到了 ChatGLM2、3，位置只剩一个，另一半就不转了。GLM-4.5 沿用至今；只转一部分的，也不止这一家。转的比例是：
 
 # %%
-for name in ("ChatGLM3-6B", "GLM-4-9B-0414", "GLM-4.5-Air"):
+for name in ("ChatGLM3-6B", "GLM-4-9B-0414", "GLM-4.5-Air", "Phi-4-mini", "Qwen3.5-9B"):
     print(f"{name:15}", find(name).config.get("partial_rotary_factor", "half, in its own code"))
 
 # %% [markdown] lang="en"

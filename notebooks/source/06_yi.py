@@ -358,7 +358,7 @@ draw_lines(
 )
 
 # %% [markdown] lang="en"
-# With the full 200,000 tokens the memory of the text outweighs the model. (DeepSeek-V2, seven times as large, needs no more than Yi-6B: lesson 07 tells why.) That is with 8 key-value heads for 56 query heads; and there is the quantized cache (`-ctk q8_0 -ctv q8_0` in llama.cpp). All ways side by side:
+# With the full 200,000 tokens the memory of the text outweighs the model. (DeepSeek-V2, seven times as large, needs hardly more than Yi-6B: lesson 07 tells why.) That is with 8 key-value heads for 56 query heads; and there is the quantized cache (`-ctk q8_0 -ctv q8_0` in llama.cpp). All ways side by side:
 
 # %% [markdown] lang="zh"
 # 读满 200,000 个词元时，记住文本要的内存比模型本身还多。（DeepSeek-V2 有它七倍大，缓存却和 Yi-6B 差不多：第 07 课讲原因。）这已经是 56 个查询头共用 8 个 KV 头的结果；还可以把缓存也量化（llama.cpp 的 `-ctk q8_0 -ctv q8_0`）。几种情形放在一起看：

@@ -35,10 +35,10 @@ for m in models():
         print(f"{m.name:20}{m.release_date}{size}{m.context:>8,}  {m.specialty}")
 
 # %% [markdown] lang="en"
-# Two of them are ordinary. Coder and Math are dense models of Llama's architecture; their strength came from what they read. DeepSeek-V2 is where the family began to build differently, and two ideas in it are in nearly every large open model since: **fine-grained experts** and **latent attention**. We open both in a pocket model of the same class.
+# Two of them are ordinary. Coder and Math are dense models of Llama's architecture; their strength came from what they read. DeepSeek-V2 is where the family began to build differently, and two of its ideas have spread beyond it: **fine-grained experts**, which most large open models now have, and **latent attention**, which Kimi K2 and GLM-5 use too. We open both in a pocket model of the same class.
 
 # %% [markdown] lang="zh"
-# 其中两位并不特别：Coder 和 Math 都是 Llama 架构的稠密模型，强在读过的东西。从 DeepSeek-V2 起，这一家才走出自己的路。它的两个主意，后来的大型开源模型几乎都在用：**细粒度专家**和**潜在注意力**。下面在同一个类的口袋模型里把两样都拆开看。
+# 其中两位并不特别：Coder 和 Math 都是 Llama 架构的稠密模型，强在读过的东西。从 DeepSeek-V2 起，这一家才走出自己的路。它有两个主意传到了别家：一个是**细粒度专家**，如今的大型开源模型大多在用；一个是**潜在注意力**，Kimi K2 和 GLM-5 也用上了。下面在同一个类的口袋模型里把两样都拆开看。
 
 # %%
 import labkit as lab
@@ -132,10 +132,10 @@ for n in range(count):
 print(torch.allclose(by_hand, out, atol=1e-4))
 
 # %% [markdown] lang="en"
-# Here we let every expert compute and multiplied most of it by zero. The real code computes only the chosen ones. That is the whole saving.
+# Here we let every expert compute and multiplied most of it by zero. The real code computes only the chosen ones. That is the whole saving. (The full-size V2 adds two details, both in its `config.json`: a token may choose from three of eight groups of experts only, so that it has to visit few GPUs, and what the chosen ones answer is multiplied by 16, `routed_scaling_factor`.)
 
 # %% [markdown] lang="zh"
-# 这里为了好懂，我们让每个专家都算了一遍，再把大部分乘以零。真正的实现只算当选的那几个，省下的就是这一块。
+# 这里为了好懂，我们让每个专家都算了一遍，再把大部分乘以零。真正的实现只算当选的那几个，省下的就是这一块。（完整大小的 V2 还有两处细节，都写在它的 `config.json` 里：专家分成八组，每个词元只能在其中三组里挑，免得跑遍所有 GPU；当选专家的结果还要乘以 16，即 `routed_scaling_factor`。）
 
 # %% [markdown] lang="en"
 # ## Which experts fire for which tokens
@@ -309,10 +309,10 @@ draw_bars(
 )
 
 # %% [markdown] lang="en"
-# Where experts lie on different GPUs, balance is money: the step takes as long as the busiest one. DeepSeek-V2 therefore balanced experts, devices and traffic between them with three such losses; V3 gave the loss up for a bias that is nudged while training runs, since the loss also pulls on quality (DeepSeek-V3 report 2024, arXiv:2412.19437).
+# Where experts lie on different GPUs, balance is money: the step takes as long as the busiest one. DeepSeek-V2 therefore balanced experts, devices and traffic between them with three such losses; V3 kept only a trace of such a loss and relies on a bias that is nudged while training runs, since the loss also pulls on quality (DeepSeek-V3 report 2024, arXiv:2412.19437).
 
 # %% [markdown] lang="zh"
-# 专家分放在不同的 GPU 上时，均衡就是钱：每一步要等最忙的那块卡。DeepSeek-V2 为此用了三项均衡损失，分别管专家、设备和设备间的通信；到了 V3，改用一个边训练边微调的偏置，不再靠损失，因为均衡损失多少会拖累质量（DeepSeek-V3 技术报告，2024，arXiv:2412.19437）。
+# 专家分放在不同的 GPU 上时，均衡就是钱：每一步要等最忙的那块卡。DeepSeek-V2 为此用了三项均衡损失，分别管专家、设备和设备间的通信；到了 V3，均衡损失只留下极小的一项，主要靠一个边训练边微调的偏置，因为均衡损失多少会拖累质量（DeepSeek-V3 技术报告，2024，arXiv:2412.19437）。
 
 # %% [markdown] lang="en"
 # ## Active and total parameters
@@ -563,14 +563,14 @@ published_scores(["DeepSeek-Coder-6.7B", "DeepSeek-Math-7B"])
 # %% [markdown] lang="en"
 # ## R1: think first, then answer
 #
-# A model does the same amount of work for every token, be the question easy or hard. A **reasoning model** buys more work by writing more: first its thoughts, between `<think>` and `</think>`, then the answer. DeepSeek-R1 (January 2025) is V3 after reinforcement learning with a simple reward: is the final answer right, and is the form kept (arXiv:2501.12948)? No one showed it how to think; long thoughts, checking and turning back grew because they were rewarded.
+# A model does the same amount of work for every token, be the question easy or hard. A **reasoning model** buys more work by writing more: first its thoughts, between `<think>` and `</think>`, then the answer. DeepSeek showed first that this can grow by itself: **R1-Zero** is the base of V3 after nothing but reinforcement learning with a simple reward, is the final answer right, and is the form kept (arXiv:2501.12948)? No one showed it how to think; long thoughts, checking and turning back came because they were rewarded. But they were hard to read and mixed languages. **DeepSeek-R1** (January 2025) therefore began with some thousands of readable examples; then came reinforcement learning, fine-tuning on a large set of its own best answers, and reinforcement learning once more.
 #
 # The price is tokens. R1's makers let it write up to 32,768 of them a question. What that means for a 7B on an RTX 4060, in seconds and in cache:
 
 # %% [markdown] lang="zh"
 # ## R1：先想，再答
 #
-# 不管问题难易，模型每吐一个词元做的计算都一样多。**推理模型**想多算一些，办法就是多写：先把思考过程写在 `<think>` 与 `</think>` 之间，再给出答案。DeepSeek-R1（2025 年 1 月）是 V3 经过强化学习得来的，奖励很简单：最后答案对不对，格式守没守（arXiv:2501.12948）。没有人教它怎么想；长长的思考、验算、推倒重来，都是因为有奖励自己长出来的。
+# 不管问题难易，模型每吐一个词元做的计算都一样多。**推理模型**想多算一些，办法就是多写：先把思考过程写在 `<think>` 与 `</think>` 之间，再给出答案。DeepSeek 先证明了这种本事可以自己长出来：**R1-Zero** 是在 V3 的基座上只做强化学习得来的，奖励很简单，最后答案对不对，格式守没守（arXiv:2501.12948）。没有人教它怎么想；长长的思考、验算、推倒重来，都是奖励引出来的。可是写得难读，还混着几种语言。所以 **DeepSeek-R1**（2025 年 1 月）先学了几千条写得清楚的例子，再做强化学习，再用从自己的好答案里筛出的大批数据微调，最后又做了一次强化学习。
 #
 # 代价是词元。作者评测时允许 R1 每题最多写 32,768 个。对 RTX 4060 上的一个 7B 来说，这意味着多少秒、多少缓存：
 
@@ -599,10 +599,10 @@ for m in models():
         print(f"{m.name:32}{m.config['model_type']:8}{m.base}")
 
 # %% [markdown] lang="en"
-# Distilled means here: R1 wrote about 800,000 answers with their thoughts, and a small dense model of another family was fine-tuned on them, like on any other text. No experts, no latent attention, none of R1's weights. We do the first half in small. A pocket teacher answers held-out sums; what is wrong is thrown away, as DeepSeek did where answers could be checked. What is left is a training set.
+# Distilled means here: about 800,000 samples were collected, three quarters of them R1's answers with their thoughts, the rest ordinary tasks such as writing and translation; and a small dense model of another family was fine-tuned on them, like on any other text. No experts, no latent attention, none of R1's weights. We do the first half in small. A pocket teacher answers held-out sums; what is wrong is thrown away, as DeepSeek did where answers could be checked. What is left is a training set.
 
 # %% [markdown] lang="zh"
-# 这里的“蒸馏”是指：R1 写出约 80 万条带思考过程的回答，再拿它们去微调别家的稠密小模型，做法和用任何文本微调一样。没有专家，没有潜在注意力，R1 的权重一个也没有。我们把前半程按小比例做一遍：让一个口袋模型当老师，回答没见过的加法题；答错的扔掉（凡是能验对错的题，DeepSeek 也是这么筛的），剩下的就是训练集。
+# 这里的“蒸馏”是指：收集约 80 万条样本，其中四分之三是 R1 带思考过程的回答，其余是写作、翻译之类的普通任务，再拿它们去微调别家的稠密小模型，做法和用任何文本微调一样。没有专家，没有潜在注意力，R1 的权重一个也没有。我们把前半程按小比例做一遍：让一个口袋模型当老师，回答没见过的加法题；答错的扔掉（凡是能验对错的题，DeepSeek 也是这么筛的），剩下的就是训练集。
 
 # %%
 teacher = lab.chat("pocket/qwen2.5", "transformers", temperature=0.7, seed=1)
@@ -640,7 +640,7 @@ published_scores(
 # %% [markdown] lang="zh"
 # 会思考的 7B，在竞赛数学上超过了 2024 年 5 月的 GPT-4o；只限这一项，而且词元花得多得多。论文还有第二个发现：同样的强化学习*直接*用在 Qwen2.5-32B 上，AIME 2024 只有 47.0，而从 R1 蒸馏出来的有 72.6。对小模型来说，名师指点胜过自己摸索。
 #
-# 许可证也要留意：蒸馏出来的权重用 MIT，可它们是拿 Qwen 或 Llama 改的，底座的条款仍然有效：
+# 许可证也要留意：蒸馏出来的权重用 MIT，可它们是拿 Qwen 或 Llama 改的，基座的条款仍然有效：
 
 # %%
 from labkit.catalog import terms
@@ -651,12 +651,12 @@ for name in ("DeepSeek-R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Llama-8B"):
 # %% [markdown] lang="en"
 # ## What became of the family
 #
-# V2's architecture became V3 (December 2024), then V3.1, V3.2 and V4, all too large for a desk. Small models of its own DeepSeek has not made since. What takes their place on your own computer are the distilled ones, and models of other makers.
+# V2's architecture became V3 (December 2024), then V3.1, V3.2 and V4, all too large for a desk. Small chat models of its own DeepSeek has not made since. What takes their place on your own computer are the distilled ones, and models of other makers.
 
 # %% [markdown] lang="zh"
 # ## 后来怎样了
 #
-# V2 的架构发展成 V3（2024 年 12 月），再到 V3.1、V3.2、V4，个个大得桌面放不下。此后 DeepSeek 没有再出自研的小模型；在自己电脑上接班的，是那些蒸馏模型，还有别家的模型。
+# V2 的架构发展成 V3（2024 年 12 月），再到 V3.1、V3.2、V4，个个大得桌面放不下。此后 DeepSeek 没有再出自研的小型对话模型；在自己电脑上接班的，是那些蒸馏模型，还有别家的模型。
 
 # %%
 from labkit.portraits import heirs

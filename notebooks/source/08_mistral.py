@@ -484,12 +484,12 @@ lab.published_scores(["WizardMath-7B-V1.1", "Mistral-7B-v0.1"], ["GSM8K", "MATH"
 # %% [markdown] lang="en"
 # Look at Mistral's own rows: 37.8 and 50.0 on GSM8K, the *same* weights. The one source counts the first answer, the other takes a majority of eight. A score without its protocol says little; of two sources it says nothing.
 #
-# "Derived" covers many ways: trained further (as here), adapters, merged with another, quantized, pruned. In all of them the weights come from someone else's, and so **two sets of terms hold**: those of the base, and what the maker adds. A maker can add conditions, but not take away the base's.
+# "Derived" covers many ways: trained further (as here), adapters, merged with another, quantized, pruned. In all of them the weights come from someone else's, and so **two sets of terms hold**: those of the base model, and what the maker adds. A maker can add conditions, but not take away the base's.
 
 # %% [markdown] lang="zh"
 # 看 Mistral 自己的两行：GSM8K 一个 37.8，一个 50.0，权重却*一模一样*。一个出处只算第一次作答，另一个是答八次取多数。成绩离开了评测方式说明不了什么；两个出处的成绩放在一起，更是什么也说明不了。
 #
-# “衍生”有许多种：继续训练（就像这里）、加适配器、和别的模型合并、量化、剪枝。不管哪一种，权重都来自别人，所以**两套条款同时有效**：底座的，加上改它的人另外提的。后者可以添条件，却不能免掉底座的条件。
+# “衍生”有许多种：继续训练（就像这里）、加适配器、和别的模型合并、量化、剪枝。不管哪一种，权重都来自别人，所以**两套条款同时有效**：基座的，加上改它的人另外提的。后者可以添条件，却不能免掉基座的条件。
 
 # %%
 from labkit.catalog import not_legal_advice, terms
@@ -507,7 +507,7 @@ Table(("model", "base", "license", "commercial", "conditions"), lines, not_legal
 # Three typical cases. On Apache's base WizardMath puts research terms of its own: the base would allow a product, the derived model does not (and its copies bear different tags, so its terms are unclear to boot). On Llama's base the name must begin with "Llama", whatever the maker's licence says. On Apache's base with MIT on top both are easily kept. More of them, by field of work:
 
 # %% [markdown] lang="zh"
-# 三种典型情况。WizardMath 在 Apache 的底座上加了自己的研究许可：底座允许做产品，衍生模型却不允许（而且各处副本标注不一，条款本身就不明）。以 Llama 为底座的，不管改的人用什么许可证，名字都得以“Llama”开头。Apache 底座上再加 MIT 的，两边都容易遵守。各行业还有更多衍生模型：
+# 三种典型情况。WizardMath 在 Apache 的基座上加了自己的研究许可：基座允许做产品，衍生模型却不允许（而且各处副本标注不一，条款本身就不明）。以 Llama 为基座的，不管改的人用什么许可证，名字都得以“Llama”开头。Apache 基座上再加 MIT 的，两边都容易遵守。各行业还有更多衍生模型：
 
 # %%
 from labkit.catalog import derived_models
@@ -588,7 +588,7 @@ lab.run_lines("Mixtral-8x7B").here()
 # - 滑动窗口让每个位置只看最近的 *w* 个；逐层接力，影响最远传到 层数 × (*w* - 1) 之外，多一个词元都不行。
 # - 在 Transformers 里，缓存到窗口大小就不再增长；llama.cpp 对 Mistral 全部保留，出了窗口算的就是另一回事。
 # - Mixtral 八个专家选两个，权重之和为 1。八个都要放进内存，每次只读两个。
-# - 衍生模型既要守自己的条款，也要守底座的条款。查不到许可证，就是没有许可。
+# - 衍生模型既要守自己的条款，也要守基座的条款。查不到许可证，就是没有许可。
 # - 成绩只有在同一种评测方式下才能比较。
 
 # %% [markdown] lang="en"
@@ -650,7 +650,7 @@ course.check(
 # **3.** A company wants to build one of the course's Mistral models into a product, by its own terms and those of its base, without asking anybody. Give the list of the names that are open to it.
 
 # %% [markdown] lang="zh"
-# **3.** 一家公司想把课程里的某个 Mistral 家族模型做进产品，既要符合它自己的条款，也要符合底座的条款，还不想去找谁申请。请给出可选的名单。
+# **3.** 一家公司想把课程里的某个 Mistral 家族模型做进产品，既要符合它自己的条款，也要符合基座的条款，还不想去找谁申请。请给出可选的名单。
 
 # %% exercise="product"
 product = None

@@ -26,7 +26,7 @@
 # | `autoround-4bit` | auto-round: rounding that is *learnt*, stored in the same format | as GPTQ | sample texts, more time |
 # | `int8`, `nf4` | bitsandbytes | Transformers, PEFT (QLoRA) | nothing; made while loading |
 #
-# `F16` is the model as it was, and what all others are compared with.
+# `F16` is the model as it was, and what all others are compared with. Where the package `gptqmodel` is installed, there are also `gptqmodel-8bit` and `gptqmodel-4bit`: the same algorithm and file format, by the library that took AutoGPTQ's place. It asks for another PyTorch than the course's, and nothing here needs it.
 
 # %% [markdown] lang="zh"
 # ## 候选版本
@@ -38,7 +38,7 @@
 # | `autoround-4bit` | auto-round：怎么舍入是*学*出来的，存成同一种格式 | 同 GPTQ | 样本文本，时间更长 |
 # | `int8`、`nf4` | bitsandbytes | Transformers、PEFT（QLoRA） | 什么都不用，加载时现做 |
 #
-# `F16` 是原来的模型，其他版本都和它比。
+# `F16` 是原来的模型，其他版本都和它比。如果装了 `gptqmodel` 这个包，还可以选 `gptqmodel-8bit` 和 `gptqmodel-4bit`：算法和文件格式相同，由接替 AutoGPTQ 的那个库来做。它要求的 PyTorch 和课程用的不是一个版本，这一课也用不着它。
 
 # %%
 import labkit as lab
@@ -343,12 +343,12 @@ show_quantization_explorer(
 # %% [markdown] lang="en"
 # ## Which to choose
 #
-# Rules that are usually right: memory is tight, take Q4_0, or 4-bit GPTQ on a GPU; quality first, Q8_0 or 8 bits; otherwise the knee of the frontier. `recommend` applies them to *your* table and says why:
+# Rules that are usually right: memory is tight, take four bits (Q4_K_M or Q4_0; 4-bit GPTQ on a GPU); quality first, Q8_0 or 8 bits; otherwise the knee of the frontier. `recommend` applies them to *your* table and says why:
 
 # %% [markdown] lang="zh"
 # ## 选哪个
 #
-# 通常管用的经验：内存紧，选 Q4_0，GPU 上选 4 位 GPTQ；质量优先，选 Q8_0 或 8 位；其余情况，选前沿的拐点。`recommend` 把它们用在*你的*表上，并说明理由：
+# 通常管用的经验：内存紧，选 4 位（Q4_K_M 或 Q4_0，GPU 上用 4 位 GPTQ）；质量优先，选 Q8_0 或 8 位；其余情况，选前沿的拐点。`recommend` 把它们用在*你的*表上，并说明理由：
 
 # %% varies="it follows the measurements"
 print(lab.recommend(table))
