@@ -20,8 +20,14 @@ from .diagnosis import TRACKS, Lesson, lessons
 from .errors import LabError
 from .i18n import t
 from .learner import State, answers, is_graded, record
+from .tables import Table
 
 _COLORS = {"right": "#2e7d32", "wrong": "#c62828", "open": "#757575"}
+TRACK_NAMES = {
+    "beginner": Text("beginner", "入门"),
+    "developer": Text("developer", "开发者"),
+    "enterprise": Text("enterprise", "企业"),
+}
 _SIGNS = {"right": "✔", "wrong": "✘", "open": "○"}
 
 
@@ -253,50 +259,87 @@ class Stage:
 
 @dataclass(frozen=True)
 class Overview:
-    """The lessons, for whom they are, and how far the learner is; shows itself as a table."""
+    """Lessons, for whom they are, how long they take, and how far the learner is; a table.
+
+    track: the one whose lessons these are; None: all lessons, with every track.
+    """
 
     stages: tuple[Stage, ...]
+    track: str | None = None
+
+    def follow(self, track: str) -> "Overview":
+        """The lessons of one track. Usage: ``overview().follow("beginner").minutes``"""
+        return Overview(tuple(s for s in self.stages if track in s.lesson.tracks), track)
+
+    @property
+    def minutes(self) -> int:
+        """What the measured lessons take together."""
+        return sum(stage.lesson.minutes or 0 for stage in self.stages)
+
+    @property
+    def unmeasured(self) -> int:
+        """How many lessons have no time yet."""
+        return sum(stage.lesson.minutes is None for stage in self.stages)
+
+    @property
+    def time(self) -> str:
+        """Hours in words, to the half hour; "more than" where lessons were not measured."""
+        hours = f"{round(self.minutes / 30) / 2:g}"
+        if self.unmeasured:
+            return t(f"more than {hours} hours", f"{hours} 小时以上")
+        return t(f"about {hours} hours", f"约 {hours} 小时")
+
+    @property
+    def done(self) -> str:
+        """Answers got right, of how many; empty where nothing is asked."""
+        right, total = (sum(getattr(s, name) for s in self.stages) for name in ("right", "total"))
+        return f"{right}/{total}" if total else ""
 
     def rows(self) -> list[list[str]]:
-        """The table, the heading first; in the reader's language."""
-        tracks = dict(
-            beginner=t("beginner", "入门"),
-            developer=t("developer", "开发者"),
-            enterprise=t("enterprise", "企业"),
-        )
-        rows = [["", t("Lesson", "课"), *(tracks[key] for key in TRACKS), t("right", "答对")]]
+        """The table, the heading first and the sums last; in the reader's language."""
+        keys = () if self.track else TRACKS
+        head = ["", t("Lesson", "课"), *(str(TRACK_NAMES[key]) for key in keys)]
+        rows = [[*head, t("minutes", "分钟"), t("right", "答对")]]
         for stage in self.stages:
-            marks = ["●" if key in stage.lesson.tracks else "" for key in TRACKS]
-            right = f"{stage.right}/{stage.total}" if stage.total else ""
-            rows.append([stage.lesson.id, str(stage.lesson.title), *marks, right])
-        return rows
+            lesson, alone = stage.lesson, Overview((stage,))
+            marks = ["●" if key in lesson.tracks else "" for key in keys]
+            rows.append(
+                [lesson.id, str(lesson.title), *marks, str(lesson.minutes or ""), alone.done]
+            )
+        times = [self.follow(key).time for key in keys]
+        return [*rows, ["", t("together", "合计"), *times, self.time, self.done]]
 
     def __str__(self) -> str:
-        (_, _, *tracks, _), *rows = self.rows()
-        lines = []
-        for place, track in enumerate(tracks, start=2):
-            mine = [f"{row[0]} {row[1]}" for row in rows if row[place]]
-            lines.append(f"{track}: {' · '.join(mine)}")
-        return "\n".join(lines)
+        return "\n".join(
+            f"{TRACK_NAMES[key]} ({mine.time}): "
+            + " · ".join(f"{stage.lesson.id} {stage.lesson.title}" for stage in mine.stages)
+            for key in ([self.track] if self.track else TRACKS)
+            for mine in [self.follow(key)]
+        )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head, *rows = ([html.escape(word) for word in row] for row in self.rows())
-        lines = ["<tr>" + "".join(f"<th>{word}</th>" for word in head) + "</tr>"]
-        lines += ["<tr>" + "".join(f"<td>{word}</td>" for word in row) + "</tr>" for row in rows]
-        return f"<table>{''.join(lines)}</table>"
+        head, *rows = self.rows()
+        return Table(head, rows)._repr_html_()
 
 
-def overview() -> Overview:
+def overview(track: str | None = None) -> Overview:
     """The lessons of the course, the three tracks through them, and how far the learner is.
 
-    Usage: ``overview()`` as the last line of a cell. Static renderings show nothing as done.
+    Usage: ``overview()``, ``overview("beginner")`` as the last line of a cell. Static renderings
+    show nothing as done. Raises LabError for a track that does not exist.
     """
+    if track not in (None, *TRACKS):
+        raise LabError(
+            t(f"There is no track '{track}'.", f"没有学习路线 '{track}'。"),
+            t(f"There are: {', '.join(TRACKS)}.", f"现有的路线：{'、'.join(TRACKS)}。"),
+        )
     done = {id for id, answer in answers().items() if answer["state"] == "right"}
     known = [*exercises(), *questions()]
     stages = []
     for lesson in lessons():
         mine = {id for id in known if id.startswith(f"{lesson.id}.")}
         stages.append(Stage(lesson, len(mine & done), len(mine)))
-    return Overview(tuple(stages))
+    every = Overview(tuple(stages))
+    return every.follow(track) if track else every

@@ -1,11 +1,11 @@
-"""The commands about the course itself: ``lessons copy``."""
+"""The commands about the course itself: ``lessons list``, ``lessons copy``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from .console import Json, both, print_json, say
+from .console import Json, both, make_table, print_json, say
 from .i18n import Language
 
 app = typer.Typer()
@@ -13,9 +13,32 @@ lessons = typer.Typer(no_args_is_help=True)
 app.add_typer(lessons, name="lessons", help=both("The notebooks of the course.", "课程笔记本。"))
 
 
-@lessons.callback()
-def options() -> None:
-    """With a callback a group of one command keeps that command's name."""
+Track = Literal["beginner", "developer", "enterprise"]
+
+
+@lessons.command(
+    "list",
+    help=both(
+        "The lessons, how long they take, and how far you are.",
+        "列出各课、所需时间和你的进度。",
+    ),
+)
+def list_lessons(
+    track: Annotated[
+        Track | None,
+        typer.Option(help=both("Only the lessons of this track.", "只看这条学习路线。")),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    from .course import overview
+
+    found = overview(track)
+    if as_json:
+        return print_json(found)
+    from rich.console import Console
+
+    head, *rows = found.rows()
+    Console().print(make_table(head, rows))
 
 
 @lessons.command(

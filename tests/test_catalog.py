@@ -190,7 +190,7 @@ def test_devices():
     assert named["RTX 4090"].bandwidth_gbps == 1008
     assert named["Ascend 910B"].bandwidth_gbps is None  # the sources contradict each other
     for device in named.values():
-        assert device.bandwidth_gbps is None or 50 <= device.bandwidth_gbps <= 8000
+        assert device.bandwidth_gbps is None or 10 <= device.bandwidth_gbps <= 8000
         assert device.source or device.unverified
         assert all(rental.source or rental.unverified for rental in device.rentals)
 

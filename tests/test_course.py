@@ -3,13 +3,17 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from labkit import course, learner
+from labkit.cli import app
+from labkit.diagnosis import TRACKS, lessons
 from labkit.errors import LabError
 from labkit.i18n import use_language
 from labkit.widgets.prediction import ask
@@ -250,8 +254,43 @@ def test_the_overview_shows_tracks_and_how_far_one_is() -> None:
     after = course.overview()
     assert (after.stages[0].right, after.stages[0].total) == (1, start.total)
     row = after.rows()[1]
-    assert row == ["00", "Start here", "●", "●", "●", f"1/{start.total}"]
-    assert after._repr_html_().count("<tr>") == len(after.stages) + 1
+    minutes = str(start.lesson.minutes)
+    assert row == ["00", "Start here", "●", "●", "●", minutes, f"1/{start.total}"]
+    assert after._repr_html_().count("<tr>") == len(after.stages) + 2
+    assert after.done.startswith("1/")
+
+
+def test_a_track_is_a_list_of_lessons_with_their_time() -> None:
+    for track in TRACKS:
+        mine = course.overview(track)
+        assert mine == course.overview().follow(track)
+        assert [s.lesson for s in mine.stages] == [s for s in lessons() if track in s.tracks]
+        assert mine.stages[0].lesson.id == "00" and mine.stages[-1].lesson.id == "20"
+        assert mine.minutes == sum(s.lesson.minutes or 0 for s in mine.stages)
+        assert len(mine.rows()[0]) == len(mine.rows()[-1]) == 4
+        assert mine.time in str(course.overview())
+    with pytest.raises(LabError, match="beginner"):
+        course.overview("expert")
+
+
+def test_hours_are_rounded_and_say_where_a_lesson_was_not_measured() -> None:
+    lesson = replace(lessons()[0], minutes=80)
+    two = course.Overview((course.Stage(lesson, 1, 2), course.Stage(lesson, 0, 3)))
+    assert (two.time, two.done) == ("about 2.5 hours", "1/5")
+    some = course.Overview((*two.stages, course.Stage(replace(lesson, minutes=None), 0, 0)))
+    assert (some.minutes, some.unmeasured) == (160, 1)
+    assert some.time == "more than 2.5 hours"
+    use_language("zh")
+    assert (two.time, some.time) == ("约 2.5 小时", "2.5 小时以上")
+
+
+def test_the_command_lists_a_track() -> None:
+    shown = CliRunner().invoke(app, ["lessons", "list", "--track", "enterprise"])
+    assert shown.exit_code == 0 and "Adopt" in shown.stdout and "ChatGLM" not in shown.stdout
+    told = CliRunner().invoke(app, ["lessons", "list", "--json"])
+    found = json.loads(told.stdout)
+    assert len(found["stages"]) == len(lessons()) and found["track"] is None
+    assert CliRunner().invoke(app, ["lessons", "list", "--track", "expert"]).exit_code == 2
 
 
 # The prediction's radio buttons

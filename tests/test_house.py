@@ -23,7 +23,8 @@ FLOORS = (
     " shortfall picker rules_of_thumb portraits tokenization",
     "progress storage workers downloads repositories modelscope pocket hub gguf_tokenizer"
     " gguf_conversion gguf_files engines",
-    "chat_templates tool_calls turns conversation scoring experts haystack block_formats"
+    "chat_templates tool_calls turns conversation scoring experts haystack passes pictures"
+    " block_formats"
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
     " evaluation recommendation tasks reading preferences training_data adapters training_settings"
     " training training_peak training_advice training_report finetuning merging lora_gguf"
