@@ -194,5 +194,5 @@ def test_damaged_weights_are_one_sentence(tmp_path):
     folder = shutil.copytree(pocket.folder("qwen2.5"), tmp_path / "damaged")
     (folder / "model.safetensors").write_bytes(b"\xff" * 2000)
     with pytest.raises(LabError, match="Transformers cannot read") as error:
-        load(folder, "transformers").model
+        _ = load(folder, "transformers").model
     assert "Fetch the model again" in error.value.way_out
