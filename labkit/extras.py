@@ -24,7 +24,7 @@ EXTRAS = {
     "uvicorn": "serve",
     "fastapi": "serve",
     "starlette": "serve",
-    "bm25s": "lab",
+    "bm25s": "search",
     "matplotlib": "lab",
 }
 """Module name to the extra of ``pip install "open-llm-family-lab[…]"`` that brings it."""

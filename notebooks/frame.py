@@ -18,7 +18,7 @@ WHEELS = f"{REPOSITORY}/releases/expanded_assets/v{PROJECT['version']}"
 BADGES = ("Colab", "Kaggle", "Binder")
 BINDER_MEMORY = 1_800_000_000
 """Of the 2 GB that Binder gives, Jupyter itself takes the rest."""
-BINDER_EXTRAS = {"models", "llama", "finetune", "serve", "lab"}
+BINDER_EXTRAS = {"models", "llama", "finetune", "search", "serve", "lab"}
 """What binder/postBuild installs."""
 
 SETUP = """# @title Set-up: on Colab, Kaggle and ModelScope it installs what is missing
