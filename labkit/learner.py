@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import LabError
 from .i18n import t
 from .progress import is_static
 
@@ -79,19 +78,3 @@ def _write(path: Path, content: object) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     draft.replace(path)  # whole or not at all, also when the kernel is killed here
-
-
-def export_progress(path: str | Path) -> Path:
-    """Write what was answered so far to a JSON file of its own, to keep or to hand in.
-
-    Usage: ``export_progress("my-progress.json")``. Raises LabError where it cannot be written.
-    """
-    rows = answers()
-    try:
-        _write(Path(path), {"format": 1, "answers": rows})
-    except OSError as error:
-        raise LabError(
-            t(f"'{path}' cannot be written: {error}.", f"无法写入 '{path}'：{error}。"),
-            t("Choose another folder.", "请换一个文件夹。"),
-        ) from error
-    return Path(path)

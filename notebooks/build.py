@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import statistics
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from nbformat import NotebookNode
 from rules import LANGUAGES, SOLUTION, BuildError, Cell, check, read
 
 HERE = Path(__file__).parent
+NBGRADER = HERE / "classroom" / "nbgrader_config.py"
+DASHBOARD = HERE / "classroom" / "dashboard.py"
+"""No lesson, but made like one: a teacher's view of a class."""
 LONG_CELL_SECONDS, HUNG_CELL_SECONDS = 90, 600
 PRIVATE = (str(HERE.resolve().parent) + "/", str(Path.home()) + "/", tempfile.gettempdir() + "/")
 
@@ -58,8 +62,11 @@ def make(source: Path, language: str, version: Version = "student") -> Made:
     lesson = source.name[:2]
     first = next((n for n, cell in enumerate(cells) if cell.kind == "code"), len(cells))
     line = cells[first].line if cells[first:] else 1
-    cells.insert(first, Cell(line, "code", frame.set_up(lesson, language), {}))
-    cells.insert(1, Cell(1, "markdown", frame.doors(source.stem, language), {}))
+    is_lesson = source.name != DASHBOARD.name
+    set_up = frame.set_up(lesson, language) if is_lesson else frame.SPEAK.format(language=language)
+    cells.insert(first, Cell(line, "code", set_up, {}))
+    if is_lesson:
+        cells.insert(1, Cell(1, "markdown", frame.doors(source.stem, language), {}))
     if words := frame.words(lesson, language):
         cells.append(Cell(line, "markdown", words, {}))
     made = nbformat.v4.new_notebook()
@@ -195,6 +202,18 @@ def write(notebook: NotebookNode, path: Path) -> None:
     draft.replace(path)
 
 
+def assign(source: Path, language: str, folder: Path) -> Path:
+    """Write what ``nbgrader generate_assignment NN-language`` takes when it is run in the folder.
+
+    Settings that are there already stay as the teacher left them.
+    """
+    path = folder / "source" / f"{source.name[:2]}-{language}" / f"{source.stem}.ipynb"
+    write(make(source, language, "assignment").notebook, path)
+    if not (folder / NBGRADER.name).exists():
+        shutil.copy(NBGRADER, folder)
+    return path
+
+
 def pages() -> dict[Path, str]:
     """The files made beside the notebooks: path below notebooks/ to text."""
     badges = {Path("badges", f"{name.lower()}.svg"): frame.badge(name) for name in frame.BADGES}
@@ -211,13 +230,19 @@ def stale_pages(home: Path = HERE) -> list[str]:
     ]
 
 
+def _target(home: Path, source: Path, language: str) -> Path:
+    if source.name == DASHBOARD.name:
+        return home / "classroom" / f"{source.stem}.{language}.ipynb"
+    return home / language / f"{source.stem}.ipynb"
+
+
 def drift(home: Path = HERE) -> list[str]:
     """Where the notebooks are not what their sources say: one sentence each; empty if none."""
     found = []
     sources = sorted((home / "source").glob("*.py"))
     for language in LANGUAGES:
-        for source in sources:
-            path = home / language / f"{source.stem}.ipynb"
+        for source in [*sources, *home.glob(f"classroom/{DASHBOARD.name}")]:
+            path = _target(home, source, language)
             if not path.exists():
                 found.append(f"{path} is missing")
                 continue
@@ -264,9 +289,11 @@ def main(words: list[str] | None = None) -> int:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--solved", action="store_true", help="run with solutions, write nothing")
     kind.add_argument("--inputs-only", action="store_true", help="write without executing")
-    kind.add_argument("--assignment", action="store_true", help="write what nbgrader takes")
+    kind.add_argument("--assignment", action="store_true", help="write a folder for nbgrader")
     wish = parser.parse_args(words)
-    sources = sorted((HERE / "source").glob("*.py"))
+    sources = [*sorted((HERE / "source").glob("*.py")), DASHBOARD]
+    if wish.assignment or wish.solved:
+        sources.remove(DASHBOARD)  # it asks nothing
     for name in wish.names:
         if not any(source.name.startswith(name) for source in sources):
             parser.error(
@@ -282,14 +309,15 @@ def main(words: list[str] | None = None) -> int:
         for source in sources:
             if wish.names and not source.name.startswith(tuple(wish.names)):
                 continue
-            _report(source, check(source))
+            _report(source, check(source) if source != DASHBOARD else [])
             for language in wish.language or LANGUAGES:
-                target = wish.out / language / f"{source.stem}.ipynb"
+                target = _target(wish.out, source, language)
                 if wish.solved:
                     said = execute(make(source, language, "solved"), source, graded=True)
-                elif wish.inputs_only or wish.assignment:
-                    version: Version = "assignment" if wish.assignment else "student"
-                    write(make(source, language, version).notebook, target)
+                elif wish.assignment:
+                    said = str(assign(source, language, wish.out))
+                elif wish.inputs_only:
+                    write(make(source, language).notebook, target)
                     said = str(target)
                 else:
                     said = build(source, language, target, force=wish.force)

@@ -33,6 +33,9 @@ if hosted and importlib.util.find_spec("labkit") is None:
 from labkit.i18n import use_language
 use_language("{language}")"""
 
+SPEAK = 'from labkit.i18n import use_language\n\nuse_language("{language}")'
+"""The set-up of a notebook that is opened where labkit is."""
+
 INSTALL = '    %pip install --quiet --only-binary :all: --find-links {{wheels}} "{package}"'
 
 

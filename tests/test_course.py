@@ -228,14 +228,6 @@ def test_a_folder_that_cannot_be_written_is_said_and_the_lesson_goes_on(
     assert "Progress is not kept" in str(verdict)
 
 
-def test_export_can_be_handed_in(tmp_path: Path) -> None:
-    course.check(ID, 6, 6)
-    path = learner.export_progress(tmp_path / "mine.json")
-    assert json.loads(path.read_text(encoding="utf-8"))["answers"][ID]["state"] == "right"
-    with pytest.raises(LabError, match="cannot be written"):
-        learner.export_progress(path / "below-a-file.json")
-
-
 def test_the_file_is_among_the_users_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LABKIT_PROGRESS")
     path = learner.progress_file()

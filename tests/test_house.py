@@ -30,7 +30,7 @@ FLOORS = (
     " training training_peak training_advice training_report finetuning merging lora_gguf"
     " server load_test exports mirrors olah lesson_files bundles check_digits sensitive_data"
     " network_guard recording_proxy uncertainty audit_log routing cluster pocket.recipe",
-    "learner course plots frontier_plot load_plot terminal widgets",
+    "learner course plots frontier_plot load_plot classroom terminal widgets",
     "__init__ console choosing quantizing deploying sharing teaching tuning cli",
 )
 ORDER = " ".join(FLOORS).split()
