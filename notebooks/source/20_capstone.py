@@ -102,6 +102,7 @@ task
 #
 # 先看不微调是什么样。后面的一切都和这个数比；用的是测试集里的 48 位病人，训练时谁也没见过：
 
+
 # %%
 def share_right(chat, items):
     right = 0
@@ -192,6 +193,7 @@ print(allowed[chosen] < measured["F16"][0], measured[chosen][1] >= least)
 # %% [markdown] lang="zh"
 # 还有一步要老实做。48 道题不算多：多对一位病人就是两个百分点。这样的比例有多可信？用 Wilson（1927）的 95% 区间：
 
+
 # %%
 def wilson(share, n, z=1.96):
     middle = share + z * z / (2 * n)
@@ -208,6 +210,7 @@ for share in (0.85, 0.90, 0.96):
 
 # %% [markdown] lang="zh"
 # 也就是说，只问 48 位病人，“90%”真正的水平可能不到 80%，也可能超过 95%。要把两个百分点的界限说得有把握，得有上千个病例。每个百分比旁边都写上题数；不写的报告，不要信。
+
 
 # %%
 def questions_for(half_width, share=0.9):
@@ -295,8 +298,10 @@ candidates = tuple(
         quality=f"{right:.0%} {asked}",
         cost=show_bytes(size),
         licence="Apache-2.0",
-        verdict=t("chosen", "选用") if name == chosen
-        else t("larger, no better", "更大，没有更好") if right >= least
+        verdict=t("chosen", "选用")
+        if name == chosen
+        else t("larger, no better", "更大，没有更好")
+        if right >= least
         else t("loses more than it may", "损失超限"),
     )
     for name, (size, right) in measured.items()
@@ -397,6 +402,7 @@ mark({"need": "full", "choice": "half", "tuning": "half", "quantization": "full"
 # ## 练习
 #
 # **1.** 写出 `choose(measured, may_cost)`：给一张“格式 →（字节数，答对的比例）”的表，其中有 `"F16"`，返回损失不超过 `may_cost` 的最小格式的名字。
+
 
 # %% exercise="choose"
 def choose(measured, may_cost):
