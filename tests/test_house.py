@@ -23,12 +23,12 @@ FLOORS = (
     " shortfall picker rules_of_thumb portraits tokenization",
     "progress storage workers downloads repositories modelscope pocket hub gguf_tokenizer"
     " gguf_conversion gguf_files engines",
-    "chat_templates tool_calls turns conversation scoring experts haystack passes pictures"
-    " block_formats"
+    "chat_templates grammars tool_calls turns conversation scoring experts haystack passes"
+    " pictures block_formats"
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"
     " evaluation recommendation tasks reading preferences training_data adapters training_settings"
-    " training training_peak training_advice training_report finetuning merging lora_gguf"
-    " server load_test exports mirrors olah lesson_files bundles check_digits sensitive_data"
+    " training training_peak training_advice training_report finetuning merging lora_gguf server"
+    " web_page load_test exports mirrors olah lesson_files bundles check_digits sensitive_data"
     " network_guard recording_proxy uncertainty audit_log routing cluster pocket.recipe",
     "learner course plots frontier_plot load_plot classroom terminal widgets",
     "__init__ console choosing quantizing deploying sharing teaching tuning cli",

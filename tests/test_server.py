@@ -479,3 +479,8 @@ def test_settings_reach_the_server_and_a_far_one_is_named(monkeypatch):
         list(far.stream([], [], Sampling(temperature=0.5, top_k=3, max_new_tokens=9)))
     assert (sent["temperature"], sent["top_k"], sent["max_tokens"]) == (0.5, 3, 9)
     assert "min_p" not in sent and "stop" not in sent and "tools" not in sent
+
+
+def test_a_sliding_window_that_llama_cpp_ignores_is_said():
+    with lab.serve("pocket/mistral", n_threads=1) as server:
+        assert "sliding window of 64 tokens" in server.note and "pocket model" in server.note

@@ -56,9 +56,16 @@ def default_engine(location: Location) -> Engine:
     But Transformers for a Mistral with a sliding window: llama.cpp lets it see beyond the window,
     which it was not trained for; ``pocket/mistral`` then talks nonsense.
     """
+    return "llama.cpp" if has("llama_cpp") and not sliding_window(location) else "transformers"
+
+
+def sliding_window(location: Location) -> int | None:
+    """Tokens of a Mistral's sliding window, which llama.cpp ignores; None where there is none.
+
+    Usage: ``sliding_window(locate("pocket/mistral"))  # 64``. Not told for a GGUF file.
+    """
     config = read_json_config(location.path) if location.kind == "folder" else {}
-    windowed = config.get("model_type") == "mistral" and config.get("sliding_window")
-    return "llama.cpp" if has("llama_cpp") and not windowed else "transformers"
+    return config.get("sliding_window") if config.get("model_type") == "mistral" else None
 
 
 def connect(url: str, model: str | None = None, *, api_key: str | None = None) -> RemoteModel:

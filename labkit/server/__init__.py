@@ -19,10 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..engines import sliding_window
 from ..errors import LabError
 from ..extras import need
 from ..gguf_files import gguf_for
-from ..hub import locate
+from ..hub import Location, locate
 from ..i18n import language, t
 from ..machine import cache_folder
 
@@ -42,7 +43,8 @@ class Server:
     """A server that runs; made by :func:`serve`, ended by :meth:`close` or the ``with`` block.
 
     url: ends in ``/v1``. api_key: what clients must send; never shown by ``repr``. model: its name
-    to clients. note: what must be said of its answers, as :attr:`labkit.hub.Location.note`.
+    to clients. note: what must be said of its answers, as :attr:`labkit.hub.Location.note`, and
+    where llama.cpp runs the model otherwise than it was trained.
     port: where it listens, another one than asked for if that was taken. log: a text file.
     """
 
@@ -141,7 +143,20 @@ def serve(
     except BaseException:
         _stop(process)
         raise
-    return Server(process, url, api_key, location.name, location.note, bound, log)
+    note = "\n".join(filter(None, (location.note, _window_note(location))))
+    return Server(process, url, api_key, location.name, note, bound, log)
+
+
+def _window_note(location: Location) -> str:
+    window = sliding_window(location)
+    if not window:
+        return ""
+    return t(
+        f"llama.cpp ignores this model's sliding window of {window} tokens: beyond it, answers are"
+        " not those it was trained for. Transformers keeps it: labkit chat --engine transformers",
+        f"llama.cpp 不支持这个模型的 {window} 词元滑动窗口：超出之后，回答会偏离训练时的样子。"
+        "Transformers 支持：labkit chat --engine transformers",
+    )
 
 
 def _start(order: dict[str, Any]) -> tuple["subprocess.Popen[str]", Path]:
