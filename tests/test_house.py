@@ -19,8 +19,8 @@ FLOORS = (
     "catalog guides glossary rubric host gpus machine diagnosis hosted",
     "configuration traits architecture tensors gguf_types gguf_inspection gguf_config"
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
-    " quotes training_time assumptions costs needs scoreboard budget ranking fitting reasons"
-    " shortfall picker rules_of_thumb portraits tokenization",
+    " quotes training_time assumptions costs capacity needs scoreboard budget ranking fitting"
+    " reasons shortfall picker rules_of_thumb portraits tokenization",
     "progress storage workers downloads repositories modelscope pocket hub gguf_tokenizer"
     " gguf_conversion gguf_files engines",
     "chat_templates grammars tool_calls turns conversation scoring experts haystack passes"
