@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import frame
+import handouts
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
@@ -218,7 +219,8 @@ def pages() -> dict[Path, str]:
     """The files made beside the notebooks: path below notebooks/ to text."""
     badges = {Path("badges", f"{name.lower()}.svg"): frame.badge(name) for name in frame.BADGES}
     words = {Path(language, "glossary.md"): frame.glossary(language) for language in LANGUAGES}
-    return badges | words
+    guides = {path: handouts.guide(language) for language, path in handouts.GUIDE.items()}
+    return badges | words | guides
 
 
 def stale_pages(home: Path = HERE) -> list[str]:
@@ -290,9 +292,11 @@ def main(words: list[str] | None = None) -> int:
     kind.add_argument("--solved", action="store_true", help="run with solutions, write nothing")
     kind.add_argument("--inputs-only", action="store_true", help="write without executing")
     kind.add_argument("--assignment", action="store_true", help="write a folder for nbgrader")
+    kind.add_argument("--slides", action="store_true", help="write slides of the made notebooks")
+    parser.add_argument("--reveal", help="for slides: folder or URL with reveal.js and its kin")
     wish = parser.parse_args(words)
     sources = [*sorted((HERE / "source").glob("*.py")), DASHBOARD]
-    if wish.assignment or wish.solved:
+    if wish.assignment or wish.solved or wish.slides:
         sources.remove(DASHBOARD)  # it asks nothing
     for name in wish.names:
         if not any(source.name.startswith(name) for source in sources):
@@ -300,8 +304,8 @@ def main(words: list[str] | None = None) -> int:
                 f"no lesson begins with '{name}'; there are: "
                 f"{', '.join(source.stem for source in sources)}"
             )
-    if (wish.inputs_only or wish.assignment) and wish.out == HERE:
-        parser.error("without outputs a notebook goes elsewhere; add --out DIR")
+    if (wish.inputs_only or wish.assignment or wish.slides) and wish.out == HERE:
+        parser.error("this goes elsewhere; add --out DIR")
     try:
         for path, text in pages().items() if wish.out == HERE and not wish.solved else ():
             (HERE / path).parent.mkdir(exist_ok=True)
@@ -316,6 +320,10 @@ def main(words: list[str] | None = None) -> int:
                     said = execute(make(source, language, "solved"), source, graded=True)
                 elif wish.assignment:
                     said = str(assign(source, language, wish.out))
+                elif wish.slides:
+                    page = target.with_suffix(".slides.html")
+                    made = _target(HERE, source, language)
+                    said = str(handouts.show_slides(made, page, wish.reveal))
                 elif wish.inputs_only:
                     write(make(source, language).notebook, target)
                     said = str(target)

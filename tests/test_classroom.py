@@ -16,6 +16,7 @@ import pytest
 
 from labkit import classroom, course
 from labkit.cli import run as labkit
+from labkit.diagnosis import lessons
 from labkit.errors import LabError
 from labkit.i18n import use_language
 
@@ -23,6 +24,7 @@ HOME = Path(__file__).parents[1] / "notebooks"
 sys.path.insert(0, str(HOME))
 
 import build  # noqa: E402
+import handouts  # noqa: E402
 
 # --- progress ---------------------------------------------------------------------------------
 
@@ -260,3 +262,62 @@ def test_the_dashboard_shows_the_sample_class_and_says_so(tmp_path: Path, langua
     assert texts(again) == texts(shown)
     assert all({"en": "Sample 01", "zh": "样例 01"}[language] in text for text in texts(shown)[:2])
     assert any("00." in text for text in texts(shown)[3:])
+
+
+# --- the guide and the slides -----------------------------------------------------------------
+
+
+def test_the_guide_speaks_of_every_lesson_in_both_languages() -> None:
+    assert list(handouts.advice()) == [lesson.id for lesson in lessons()]
+    for language in ("en", "zh"):
+        page = handouts.guide(language)
+        ready = [lesson.id for lesson in lessons() if lesson.minutes is not None]
+        assert re.findall(r"^## \[(\d\d) ", page, re.MULTILINE) == ready
+    words = [text for own in handouts.advice().values() for part in handouts.PARTS
+             for text in getattr(own, part)]  # fmt: skip
+    assert all(re.search("[\u4e00-\u9fff]", text.zh) for text in words)
+    assert not [text.en for text in words if re.search("[\u4e00-\u9fff]", text.en)]
+
+
+def test_a_lesson_takes_longer_in_a_room() -> None:
+    own = handouts.advice()["00"]
+    assert (len(own.show), len(own.discuss)) == (3, 2)
+    assert own.room_minutes(20) == 40  # 20 + 3 × 3 + 2 × 5 = 39
+
+
+def test_slides_hold_what_the_lesson_shows_and_keep_answers_back(tmp_path: Path) -> None:
+    reveal = tmp_path / "node_modules"
+    arguments = ["02", "--slides", "--language", "zh", "--out", str(tmp_path), "--reveal"]
+    assert build.main([*arguments, str(reveal)]) == 0
+    (path,) = (tmp_path / "zh").glob("02_*.slides.html")
+    page = path.read_text(encoding="utf-8")
+    (notebook,) = (HOME / "zh").glob("02_*.ipynb")
+    cells = nbformat.read(notebook, as_version=4).cells
+    images = [
+        output.data["image/png"] for cell in cells for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]  # fmt: skip
+    assert len(images) >= 2
+    packed = page.replace("\n", "")
+    assert all(f"data:image/png;base64,{image.replace(chr(10), '')}" in packed for image in images)
+    chapters = sum(bool(re.match("##? ", c.source)) for c in cells if c.cell_type == "markdown")
+    starts = [
+        n for n, cell in enumerate(cells) if cell.source.endswith(")") and "ask(" in cell.source
+    ]
+    assert len(starts) == 2
+    # One section for each chapter, in it one for each slide; each question ends its slide.
+    texts = [
+        c.source for c in cells if c.cell_type == "markdown" and not handouts._is_frame(c.source)
+    ]
+    followed = sum(cells[n + 1].cell_type == "code" for n in starts)
+    assert len(re.findall("<section[ >]", page)) == chapters + len(texts) + followed
+    assert "pip install" not in page and "badges/colab" not in page
+    assert 'src="../node_modules/requirejs/require.js"' in page
+    assert '"../node_modules/reveal.js/dist/reveal.js"' in page
+    assert '<html lang="zh">' in page
+
+
+def test_slides_come_from_an_address_of_the_room_too() -> None:
+    found = handouts._libraries("http://10.0.0.2:8000/", Path("slides/en/x.html"))
+    assert found["reveal_url_prefix"] == "http://10.0.0.2:8000/reveal.js"
+    assert handouts._libraries(None, Path("x.html")) == {}
