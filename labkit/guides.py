@@ -1,8 +1,9 @@
-"""What the course says of the world around models: trade-offs, rules, places; dated and sourced.
+"""What the course says of the world around models: trade-offs, rules, threats, places; dated.
 
 Usage: ``print(show_tradeoffs())``; ``[row.name for row in regulations() if row.place == "EU"]``
 
-The lines stand in ``labkit/data``: ``tradeoffs.toml``, ``regulations.toml``, ``communities.toml``.
+The lines stand in ``labkit/data``: ``tradeoffs.toml``, ``regulations.toml``, ``threats.toml``,
+``communities.toml``; each names its source.
 Rules are our short reading on the day named, and not legal advice.
 """
 
@@ -30,13 +31,30 @@ class Tradeoff(Row):
 
 @dataclass(frozen=True)
 class Regulation(Row):
-    """A rule. place: ISO 3166, or EU. since: the day it applies from. touches: whom."""
+    """A rule. place: ISO 3166, or EU. since: the day it applies from. touches: whom.
+
+    secondary: what it says, or part of it, was read in a report and not in the text of the rule.
+    """
 
     place: Literal["EU", "CN"]
     name: Text
     since: str
     asks: Text
     touches: Text
+    source: str
+    as_of: str
+    secondary: bool = False
+
+
+@dataclass(frozen=True)
+class Threat(Row):
+    """What goes wrong, by OWASP's number. measure: what helps. lesson: where it is shown, or ""."""
+
+    key: str
+    name: Text
+    what: Text
+    measure: Text
+    lesson: str
     source: str
     as_of: str
 
@@ -57,6 +75,7 @@ class Community(Row):
 FILES: dict[type[Row], str] = {
     Tradeoff: "tradeoffs.toml",
     Regulation: "regulations.toml",
+    Threat: "threats.toml",
     Community: "communities.toml",
 }
 """Class to its file; the table in it bears the name of the class."""
@@ -102,6 +121,31 @@ def communities(kind: str | None = None) -> tuple[Community, ...]:
     return tuple(row for row in _rows(Community) if kind in (None, row.kind))
 
 
+def threats() -> tuple[Threat, ...]:
+    """What goes wrong with applications built on models, from OWASP's list of 2025.
+
+    Usage: ``[row.key for row in threats() if row.lesson == "18"]``
+    """
+    return _rows(Threat)
+
+
+def show_threats() -> Table:
+    """The threats for a reader. Usage: the last line of a cell"""
+    header = (
+        "OWASP", t("Threat", "威胁"), t("What happens", "会发生什么"),
+        t("What helps", "怎么应对"), t("Lesson", "课"),
+    )  # fmt: skip
+    rows = [
+        (row.key, str(row.name), str(row.what), str(row.measure), row.lesson) for row in threats()
+    ]
+    newest = max(row.as_of for row in threats())
+    note = t(
+        f"After OWASP, Top 10 for LLM Applications 2025 (genai.owasp.org, {newest}); our words.",
+        f"依据 OWASP 大模型应用十大风险 2025 版（genai.owasp.org，{newest}），由我们转述。",
+    )
+    return Table(header, rows, note)
+
+
 def show_tradeoffs() -> Table:
     """Open against closed for a reader, with sources. Usage: the last line of a cell"""
     header = (
@@ -130,7 +174,8 @@ def show_regulations(place: str | None = None) -> Table:
     rows = [
         (
             row.place, str(row.name), row.since, str(row.asks), str(row.touches),
-            f"{row.source}; {row.as_of}",
+            (t("secondary source: ", "二手来源：") if row.secondary else "")
+            + f"{row.source}; {row.as_of}",
         )
         for row in regulations(place)
     ]  # fmt: skip

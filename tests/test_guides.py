@@ -7,7 +7,7 @@ import tomllib
 import pytest
 from pydantic import TypeAdapter
 
-from labkit import guides
+from labkit import diagnosis, guides
 from labkit.catalog import DATA, Text
 from labkit.i18n import use_language
 
@@ -37,6 +37,21 @@ def test_rules_of_both_places_in_the_order_of_their_days():
         days = [row.since for row in guides.regulations(place)]
         assert len(days) >= 2 and days == sorted(days)
     assert len(guides.regulations()) == sum(len(guides.regulations(p)) for p in ("EU", "CN"))
+
+
+def test_a_rule_read_in_a_report_says_so():
+    shown = str(guides.show_regulations())
+    assert shown.count("secondary source: ") == sum(r.secondary for r in guides.regulations()) > 0
+    literacy = next(row for row in guides.regulations("EU") if "literacy" in str(row.name))
+    assert "2026/1744" in literacy.source and "no level" in str(literacy.asks)
+
+
+def test_threats_are_owasps_and_lessons_that_show_them_exist():
+    lessons = {lesson.id for lesson in diagnosis.lessons()}
+    assert all(re.fullmatch(r"LLM(0\d|10)", row.key) for row in guides.threats())
+    assert len({row.key for row in guides.threats()}) == len(guides.threats())
+    assert {row.lesson for row in guides.threats()} <= lessons | {""}
+    assert "Prompt injection" in str(guides.show_threats())
 
 
 def test_tables_speak_both_languages_and_name_their_sources():

@@ -29,7 +29,8 @@ FLOORS = (
     " evaluation recommendation tasks reading preferences training_data adapters training_settings"
     " training training_peak training_advice training_report finetuning merging lora_gguf server"
     " web_page load_test exports mirrors olah lesson_files bundles check_digits sensitive_data"
-    " network_guard recording_proxy uncertainty audit_log routing cluster pocket.recipe",
+    " network_guard recording_proxy uncertainty audit_log routing blind_comparison unsafe_files"
+    " safety_probes decision_record cluster pocket.recipe",
     "learner course plots frontier_plot load_plot classroom terminal widgets",
     "__init__ console choosing quantizing deploying sharing teaching tuning cli",
 )
