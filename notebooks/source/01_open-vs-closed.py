@@ -172,7 +172,9 @@ print(watch)
 # %%
 from types import SimpleNamespace
 
-outside = SimpleNamespace(url="https://api.openai.com/v1", api_key="none", model="any")
+from labkit.recording_proxy import OPENAI
+
+outside = SimpleNamespace(url=OPENAI, api_key="none", model="any")
 try:
     with guard() as watch:
         ask_model(outside, "My name is Clara.")
