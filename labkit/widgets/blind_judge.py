@@ -10,7 +10,9 @@ from ..progress import is_static
 SHOWN = 4
 """Pairs that the printed form shows; the rest are counted."""
 
-_BOX = "border: 1px solid #999; padding: 0.5em; width: 45%; vertical-align: top"
+_BOX = (
+    "border: 1px solid #999; padding: 0.5em; width: 45%; vertical-align: top; white-space: pre-wrap"
+)
 
 
 class BlindJudge:
