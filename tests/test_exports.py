@@ -15,6 +15,7 @@ from labkit import exports, pocket
 from labkit.adapters import load_adapter, load_base
 from labkit.engines import load
 from labkit.errors import LabError
+from labkit.exports import axolotl, llamafactory
 from labkit.pocket.corpus import Item, held_out
 from labkit.tasks import Task, load_task
 from labkit.training import validation_loss
@@ -183,7 +184,7 @@ def python_with_axolotl(tmp_path_factory) -> str:
     """Of Axolotl's own requirements only what its schema and its data strategies import."""
     needed = ["transformers==5.16.1", "peft==0.20.0", "accelerate==1.13.0", "datasets==4.8.4",
               "pydantic==2.12.5"]  # fmt: skip
-    alone = ["--no-deps", "axolotl==0.19.0", "addict", "colorama"]
+    alone = ["--no-deps", f"axolotl=={axolotl.CHECKED_WITH}", "addict", "colorama"]
     return environment(tmp_path_factory.mktemp("axolotl") / "venv", needed, alone)
 
 
@@ -239,7 +240,7 @@ def python_with_llamafactory(tmp_path_factory) -> str:
     """LLaMA-Factory at the versions it asks for, over this environment's PyTorch."""
     needed = ["transformers==5.6.0", "peft==0.18.1", "trl==0.24.0", "datasets==4.0.0",
               "accelerate==1.11.0", "einops", "fire", "omegaconf"]  # fmt: skip
-    alone = ["--no-deps", "llamafactory==0.9.5", "torchaudio"]
+    alone = ["--no-deps", f"llamafactory=={llamafactory.CHECKED_WITH}", "torchaudio"]
     folder = tmp_path_factory.mktemp("llamafactory") / "venv"
     python = environment(folder, needed, alone)
     # It imports torchaudio for sound, whose compiled part is for CUDA; the rest does without.

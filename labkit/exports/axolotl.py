@@ -21,6 +21,9 @@ from .tuning_job import SPLITS, TuningJob, settle_job
 
 CONFIG = "axolotl.yaml"
 
+CHECKED_WITH = "0.19.0"
+"""The release whose schema and data strategies read these exports in the tests."""
+
 
 def write_axolotl(
     task: str | Path | Task,
