@@ -8,14 +8,17 @@ import itertools
 import os
 import sys
 import traceback
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from . import choosing, deploying, quantizing, sharing, teaching, tuning
-from .console import Json, ModelName, both, make_table, print_json
+from .console import Json, ModelName, both, make_table, print_json, say
 from .errors import LabError
 from .i18n import Language, t, use_language
+
+if TYPE_CHECKING:
+    from .diagnosis import Diagnosis
 
 app = typer.Typer(
     add_completion=False,
@@ -68,11 +71,19 @@ def options(
         "检查本机：装了什么，能做什么，还缺什么。",
     )
 )
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    audience: Annotated[
+        Literal["class"] | None,
+        typer.Option("--for", help=both("Only what a class needs.", "只检查上课要用的。")),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     from .diagnosis import diagnose
     from .machine import hardware
 
     diagnosis = diagnose(hardware())
+    if audience:
+        return _show_preflight(diagnosis, as_json)
     if as_json:
         return print_json(diagnosis)
     from rich.console import Console
@@ -97,6 +108,19 @@ def doctor(as_json: Json = False) -> None:
     )
     for sentence in diagnosis.advice:
         console.print(sentence, markup=False, highlight=False)
+
+
+def _show_preflight(diagnosis: "Diagnosis", as_json: bool) -> None:
+    from .preflight import check_class
+
+    found = check_class(diagnosis)
+    if as_json:
+        print_json(found)
+    else:
+        for point in found.points:
+            say(f"{'✔' if point.fine else '✘'} {point.name}: {point.words}")
+    if not found.ready:
+        raise typer.Exit(1)
 
 
 @app.command(help=both("Talk to a model.", "与模型对话。"))

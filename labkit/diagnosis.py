@@ -109,14 +109,15 @@ def _version(module: str) -> str | None:
         return None
 
 
-def _install(extras: set[str]) -> str:
+def install_command(extras: set[str]) -> str:
+    """What brings these extras. Usage: ``install_command({"llama"})``"""
     return f'pip install "{DISTRIBUTION}[{",".join(sorted(extras))}]"'
 
 
 def _judge(lesson: Lesson, hardware: Hardware) -> Verdict:
     blocks, notes = [], []
     if missing := [module for module in lesson.modules if not has(module)]:
-        names, command = ", ".join(missing), _install({EXTRAS[module] for module in missing})
+        names, command = ", ".join(missing), install_command({EXTRAS[module] for module in missing})
         blocks.append(t(f"{names} missing: {command}", f"缺少 {names}：{command}"))
     if lesson.needs_gpu and not hardware.gpus:
         blocks.append(t("needs a GPU, and none was found", "需要 GPU，但没有找到"))
@@ -180,7 +181,7 @@ def _advice(hardware: Hardware, packages: tuple[Package, ...]) -> list[str]:
             )
     missing = {package.extra for package in packages if package.extra and not package.installed}
     if missing:
-        command = _install({extra for extra in missing if extra})
+        command = install_command({extra for extra in missing if extra})
         advice.append(
             t(f"Some optional packages are missing: {command}", f"缺少部分可选软件包：{command}")
         )

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "labkit"
 # Every file and folder of labkit, floor by floor: one may import only from those before it.
 FLOORS = (
     "errors i18n units extras tables",
-    "catalog guides glossary rubric host gpus machine diagnosis hosted",
+    "catalog guides glossary rubric host gpus machine diagnosis preflight hosted",
     "configuration traits architecture tensors gguf_types gguf_inspection gguf_config"
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
     " quotes training_time assumptions costs capacity needs scoreboard budget ranking fitting"
