@@ -321,3 +321,33 @@ def test_slides_come_from_an_address_of_the_room_too() -> None:
     found = handouts._libraries("http://10.0.0.2:8000/", Path("slides/en/x.html"))
     assert found["reveal_url_prefix"] == "http://10.0.0.2:8000/reveal.js"
     assert handouts._libraries(None, Path("x.html")) == {}
+
+
+# --- the files for a room ---------------------------------------------------------------------
+
+
+def test_the_hubs_files_can_be_read_and_fit_the_lessons() -> None:
+    """They were not run by us; this much can be said of them, and that they say so."""
+    import ast
+
+    import yaml
+
+    hub = HOME / "classroom" / "jupyterhub"
+    assert all("un by us" in path.read_text("utf-8") or "built by us" in path.read_text("utf-8")
+               for path in hub.iterdir())  # fmt: skip
+    settings = (hub / "jupyterhub_config.py").read_text(encoding="utf-8")
+    ast.parse(settings)
+    values = yaml.safe_load((hub / "values.yaml").read_text(encoding="utf-8"))
+    largest = max(lesson.memory or 0 for lesson in lessons())
+    for limit in (values["singleuser"]["memory"]["limit"],
+                  re.search(r'mem_limit = "(.+)"', settings)[1]):  # fmt: skip
+        assert int(limit.removesuffix("G")) * 10**9 >= 2 * largest
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_class_readme_names_what_there_is(name: str) -> None:
+    text = (HOME / "classroom" / name).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert (HOME / "classroom" / link).exists(), link
+    for command in set(re.findall(r"(?m)(?:^|`)labkit ([a-z]+(?: (?:make|export|class))?)", text)):
+        assert labkit([*command.split(), "--help"]) == 0, command
