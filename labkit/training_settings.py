@@ -29,7 +29,7 @@ class Settings:
     """
 
     method: str = "lora"
-    steps: int = 300
+    steps: int = 450
     batch: int = 8
     accumulate: int = 1
     learning_rate: float | None = None

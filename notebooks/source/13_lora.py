@@ -228,7 +228,7 @@ for name in ("Qwen2.5-0.5B", "Qwen2.5-7B", "Qwen2.5-72B"):
 # %% [markdown] lang="en"
 # ## Full tuning and LoRA, one cell each
 #
-# The same 300 steps of 8 samples, in the same order, with the same seed:
+# The same 450 steps of 8 samples, in the same order, with the same seed:
 #
 # - **full**: every weight is trained;
 # - **lora**: rank 16 on all linear layers, the rest frozen.
@@ -238,7 +238,7 @@ for name in ("Qwen2.5-0.5B", "Qwen2.5-7B", "Qwen2.5-72B"):
 # %% [markdown] lang="zh"
 # ## 全量微调和 LoRA，一格一种
 #
-# 同样的 300 步，每步 8 个样本，顺序相同，种子相同：
+# 同样的 450 步，每步 8 个样本，顺序相同，种子相同：
 #
 # - **full**（全量微调）：每个权重都训练；
 # - **lora**：所有线性层加秩 16 的适配器，其余冻结。

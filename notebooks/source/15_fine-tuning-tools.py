@@ -484,7 +484,7 @@ show(here / "axolotl" / "axolotl.yaml")
 # | `dataset_prepared_path` | where the tokens are kept; delete it when you change the data |
 # | `sequence_len` | cut after so many tokens; ours is the longest sample |
 # | `sample_packing` | several samples in one row: faster, but then steps mean something else |
-# | `micro_batch_size`, `gradient_accumulation_steps`, `max_steps` | 8 samples a step, 300 steps |
+# | `micro_batch_size`, `gradient_accumulation_steps`, `max_steps` | 8 samples a step, 450 steps |
 # | `learning_rate` … `warmup_steps` | ours is high, for a model of millions; for billions 2e-4 is usual |
 # | `optimizer`, `weight_decay`, `max_grad_norm` | AdamW, and gradients cut to length 1 |
 # | `bf16: auto` | bf16 where the GPU has it |
@@ -502,7 +502,7 @@ show(here / "axolotl" / "axolotl.yaml")
 # | `dataset_prepared_path` | 切好的词元存在哪里；改了数据要把它删掉 |
 # | `sequence_len` | 超过这么多词元就截断；我们取最长的样本 |
 # | `sample_packing` | 几条样本拼成一行：更快，但“一步”的含义就变了 |
-# | `micro_batch_size`、`gradient_accumulation_steps`、`max_steps` | 每步 8 条样本，共 300 步 |
+# | `micro_batch_size`、`gradient_accumulation_steps`、`max_steps` | 每步 8 条样本，共 450 步 |
 # | `learning_rate` 到 `warmup_steps` | 我们的偏高，因为模型只有几百万参数；几十亿的模型常用 2e-4 |
 # | `optimizer`、`weight_decay`、`max_grad_norm` | AdamW，梯度长度裁到 1 |
 # | `bf16: auto` | 显卡支持 bf16 就用 |
