@@ -284,7 +284,7 @@ mirror.ranges("model.safetensors")[-5:]
 #
 # | | the teacher | each student |
 # |---|---|---|
-# | a network in the room | `labkit mirror --host 0.0.0.0` | `export HF_ENDPOINT=http://…:8090` |
+# | a network in the room | `labkit mirror --host 0.0.0.0` | `export HF_ENDPOINT=http://teacher.example:8090` |
 # | a stick | `labkit bundle make /media/stick Qwen/Qwen2.5-0.5B-Instruct` | `labkit bundle restore /media/stick` |
 
 # %% [markdown] lang="zh"
@@ -294,7 +294,7 @@ mirror.ranges("model.safetensors")[-5:]
 #
 # | | 老师 | 每个学生 |
 # |---|---|---|
-# | 教室里有局域网 | `labkit mirror --host 0.0.0.0` | `export HF_ENDPOINT=http://…:8090` |
+# | 教室里有局域网 | `labkit mirror --host 0.0.0.0` | `export HF_ENDPOINT=http://teacher.example:8090` |
 # | 一个 U 盘 | `labkit bundle make /media/stick Qwen/Qwen2.5-0.5B-Instruct` | `labkit bundle restore /media/stick` |
 
 # %%
