@@ -36,6 +36,16 @@ class Serving:
     log: str
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What ``app --json`` says. url: with the token without which the page lets nobody in."""
+
+    url: str
+    port: int
+    pid: int
+    log: str
+
+
 @app.command(
     help=both(
         "Serve a model by OpenAI's protocol, until Ctrl-C.",
@@ -180,6 +190,42 @@ def bench_serve(
 
         draw_waits(test).save(plot)
     print_json(test) if as_json else say(str(test))
+
+
+@app.command(
+    "app",
+    help=both(
+        "A page with picker, memory explorer and chat, until Ctrl-C.",
+        "打开一个网页：选模型、看内存、聊天；按 Ctrl-C 停止。",
+    ),
+)
+def show_app(
+    model: ModelName = "pocket/qwen2.5",
+    port: Annotated[
+        int,
+        typer.Option(help=both("If it is taken, a free one.", "若被占用，则换一个空闲端口。")),
+    ] = 8866,
+    browser: Annotated[
+        bool, typer.Option(help=both("Open it in a browser.", "在浏览器里打开。"))
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    from .page import open_page
+
+    with open_page(model, port=port) as page:
+        if as_json:
+            print_json(Opened(page.url, page.port, page.pid, str(page.log)))
+        else:
+            print(t("Open:", "请打开："), page.url)
+            print(t("Log:", "日志："), page.log)
+            print(t("Ctrl-C stops it.", "按 Ctrl-C 停止。"))
+        sys.stdout.flush()
+        if browser:
+            import webbrowser
+
+            webbrowser.open(page.url)
+        with contextlib.suppress(KeyboardInterrupt):
+            page.wait()
 
 
 Target = Literal[

@@ -25,6 +25,7 @@ EXTRAS = {
     "fastapi": "serve",
     "starlette": "serve",
     "bm25s": "search",
+    "voila": "app",
     "matplotlib": "lab",
 }
 """Module name to the extra of ``pip install "open-llm-family-lab[…]"`` that brings it."""

@@ -31,7 +31,7 @@ FLOORS = (
     " web_page load_test exports mirrors olah lesson_files bundles check_digits sensitive_data"
     " network_guard recording_proxy uncertainty audit_log routing blind_comparison unsafe_files"
     " safety_probes decision_record cluster pocket.recipe",
-    "learner course plots frontier_plot load_plot classroom terminal widgets",
+    "learner course plots frontier_plot load_plot classroom terminal widgets page",
     "__init__ console choosing quantizing deploying sharing teaching tuning cli",
 )
 ORDER = " ".join(FLOORS).split()
