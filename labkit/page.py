@@ -12,19 +12,17 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from .background import Background, Process, first_word, start_beside, stop_beside
 from .catalog import DATA
 from .errors import LabError
 from .extras import need
-from .i18n import language, t
-from .machine import cache_folder
+from .i18n import t
 from .widgets.front_page import MODEL
 
 PORT = 8866
@@ -40,44 +38,19 @@ POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws:; fram
 """What a browser may fetch for the page: nothing from elsewhere (Voilà's template names a CDN)."""
 
 
-class Page:
+class Page(Background):
     """A page that is served; made by :func:`open_page`, ended by :meth:`close` or ``with``.
 
     url: with its token. port: another than asked for if that was taken. log: a text file.
     """
 
-    def __init__(self, process: "subprocess.Popen[str]", url: str, port: int, log: Path) -> None:
-        self.url, self.port, self.log = url, port, log
-        self._process = process
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it still serves."""
-        return self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """The process that serves it."""
-        return self._process.pid
+    def __init__(self, process: Process, url: str, port: int, log: Path) -> None:
+        super().__init__(process, log, GRACE)
+        self.url, self.port = url, port
 
     def wait(self) -> None:
         """Return when it has ended."""
         self._process.wait()
-
-    def close(self) -> None:
-        """End it, and everything that runs for it; a second time does nothing."""
-        _stop(self._process)
-
-    def __enter__(self) -> "Page":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_page(model: str | None = None, *, port: int = PORT) -> Page:
@@ -90,47 +63,22 @@ def open_page(model: str | None = None, *, port: int = PORT) -> Page:
     """
     need("voila")
     token = secrets.token_urlsafe(24)
-    log = cache_folder() / "logs" / f"page-{os.getpid()}-{secrets.token_hex(2)}.log"
-    log.parent.mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if k not in ("LABKIT_STATIC", MODEL)}
-    environment |= {"LABKIT_LANG": language(), "PYTHONUTF8": "1"}
     environment |= {MODEL: model} if model else {}
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labkit.page"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=out,
-            encoding="utf-8",
-            env=environment,
-            start_new_session=True,  # else Ctrl-C in the terminal would reach its kernels, too
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-    assert process.stdin and process.stdout
-    late = threading.Timer(START, process.kill)
-    late.start()
+    order = {"port": port or _find_port(), "token": token}
+    process, log = start_beside("labkit.page", order, "page", environment)
     try:
-        # Through the pipe: no command line or file shows the token. It stays open, see _serve.
-        print(
-            json.dumps({"port": port or _find_port(), "token": token}),
-            file=process.stdin,
-            flush=True,
-        )
-        line = process.stdout.readline()
-    except OSError:
-        line = ""
+        said = first_word(process, START)
     except BaseException:
-        _stop(process)
+        stop_beside(process, GRACE)
         raise
-    finally:
-        late.cancel()
-    if not line:
-        _stop(process)
+    if not said:
+        stop_beside(process, GRACE)
         raise LabError(
             t("The page did not start.", "网页没有启动。"),
             t(f"Its log tells why: {log}", f"原因见日志：{log}"),
         )
-    bound = json.loads(line)["port"]
+    bound = said["port"]
     return Page(process, f"http://127.0.0.1:{bound}/?token={token}", bound, log)
 
 
@@ -139,19 +87,6 @@ def _find_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _stop(process: "subprocess.Popen[str]") -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe and not pipe.closed:
-            pipe.close()
 
 
 # --- in the process of the page ----------------------------------------------------------------

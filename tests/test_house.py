@@ -21,8 +21,8 @@ FLOORS = (
     " kv_cache weight_formats model_source running_memory training_memory memory speed"
     " quotes training_time assumptions costs capacity needs scoreboard budget ranking fitting"
     " reasons shortfall picker rules_of_thumb portraits tokenization",
-    "progress storage workers downloads repositories modelscope pocket hub gguf_tokenizer"
-    " gguf_conversion gguf_files engines",
+    "progress storage workers background downloads repositories modelscope pocket hub"
+    " gguf_tokenizer gguf_conversion gguf_files engines",
     "chat_templates grammars tool_calls turns conversation scoring experts haystack passes"
     " pictures block_formats"
     " bitsandbytes_formats gptq calibration importances checkpoints quantization measurement"

@@ -3,29 +3,20 @@
 Usage: ``with lab.serve("pocket/qwen2.5") as server: lab.chat(server.url, api_key=server.api_key)``
 """
 
-import contextlib
 import json
-import os
 import secrets
 import signal
-import subprocess
-import sys
-import threading
-import time
 import urllib.request
-import weakref
 from http.client import HTTPException
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
+from ..background import Background, Process, first_word, start_beside, stop_beside
 from ..engines import sliding_window
 from ..errors import LabError
 from ..extras import need
 from ..gguf_files import gguf_for
 from ..hub import Location, locate
-from ..i18n import language, t
-from ..machine import cache_folder
+from ..i18n import t
 
 PORT = 8000
 """The port to try first."""
@@ -36,10 +27,8 @@ START = 600
 GRACE = 5
 """Seconds to finish what is under way when the server is told to stop."""
 
-_LOGS_KEPT = 10
 
-
-class Server:
+class Server(Background):
     """A server that runs; made by :func:`serve`, ended by :meth:`close` or the ``with`` block.
 
     url: ends in ``/v1``. api_key: what clients must send; never shown by ``repr``. model: its name
@@ -50,7 +39,7 @@ class Server:
 
     def __init__(
         self,
-        process: "subprocess.Popen[str]",
+        process: Process,
         url: str,
         api_key: str,
         model: str,
@@ -58,20 +47,9 @@ class Server:
         port: int,
         log: Path,
     ) -> None:
+        super().__init__(process, log, GRACE + 3)
         self.url, self.api_key, self.model, self.note = url, api_key, model, note
-        self.port, self.log = port, log
-        self._process = process
-        self._stop = weakref.finalize(self, _stop, process)  # also when the interpreter ends
-
-    @property
-    def pid(self) -> int:
-        """The number of the server's process."""
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process is there. Usage: ``server.is_running``"""
-        return self._process.poll() is None
+        self.port = port
 
     def wait(self) -> None:
         """Wait until the server ends. Usage: ``server.wait()``
@@ -80,21 +58,6 @@ class Server:
         """
         if self._process.wait() not in (0, -signal.SIGTERM, -signal.SIGINT):
             raise _broken(self.log, t("The server has ended", "服务已经退出"))
-
-    def close(self) -> None:
-        """Stop the server; answers under way have a few seconds. Usage: ``server.close()``"""
-        self._stop()
-
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = self.url if self.is_running else t("stopped", "已停止")
@@ -134,14 +97,14 @@ def serve(
         "gguf": str(gguf), "name": location.name, "api_key": api_key, "host": host, "port": port,
         "context": context, "n_gpu_layers": n_gpu_layers, "n_threads": n_threads,
     }  # fmt: skip
-    process, log = _start(order)
+    process, log = start_beside("labkit.server.process", order, "server")
     try:
-        bound = _first_word(process, log)
+        bound = _bound_port(process, log)
         reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         url = f"http://{f'[{reached}]' if ':' in reached else reached}:{bound}/v1"
         _check_health(url, api_key, location.name, log)
     except BaseException:
-        _stop(process)
+        stop_beside(process, GRACE + 3)
         raise
     note = "\n".join(filter(None, (location.note, _window_note(location))))
     return Server(process, url, api_key, location.name, note, bound, log)
@@ -159,45 +122,9 @@ def _window_note(location: Location) -> str:
     )
 
 
-def _start(order: dict[str, Any]) -> tuple["subprocess.Popen[str]", Path]:
-    """The process, told what to do; its stdin stays open, for its end tells that we are gone."""
-    log = _new_log()
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labkit.server.process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=out,
-            encoding="utf-8",
-            env=os.environ | {"LABKIT_LANG": language(), "PYTHONUTF8": "1"},
-            start_new_session=True,  # else interrupting a cell would end the server, too
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-    assert process.stdin
-    with contextlib.suppress(BrokenPipeError):  # it is gone already; its log says why
-        print(json.dumps(order), file=process.stdin, flush=True)
-    return process, log
-
-
-def _new_log() -> Path:
-    folder = cache_folder() / "logs"
-    folder.mkdir(exist_ok=True)
-    for old in sorted(folder.glob("server-*.log"))[: 1 - _LOGS_KEPT]:
-        old.unlink(missing_ok=True)
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    return folder / f"server-{stamp}-{os.getpid()}-{secrets.token_hex(2)}.log"
-
-
-def _first_word(process: "subprocess.Popen[str]", log: Path) -> int:
+def _bound_port(process: Process, log: Path) -> int:
     """The port, once the model is loaded; a LabError of the server's is raised here."""
-    assert process.stdout
-    late = threading.Timer(START, process.kill)
-    late.start()
-    try:
-        line = process.stdout.readline()
-    finally:
-        late.cancel()
-    said = json.loads(line) if line else {}
+    said = first_word(process, START)
     if "error" in said:
         raise LabError(*said["error"])
     if "port" not in said:
@@ -227,17 +154,3 @@ def _broken(log: Path, what: str | None = None) -> LabError:
         t(f"{what}: {last}", f"{what}：{last}"),
         t(f"Its log tells more: {log}", f"详情见日志：{log}"),
     )
-
-
-def _stop(process: "subprocess.Popen[str]") -> None:
-    """Ask, wait, and then do not ask again."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(GRACE + 3)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):
-            pipe.close() if pipe else None
