@@ -87,7 +87,15 @@ R = TypeVar("R", bound=Row)
 def _rows(kind: type[R]) -> tuple[R, ...]:
     file = tomllib.loads((DATA / FILES[kind]).read_text(encoding="utf-8"))
     lines = file[kind.__name__.lower()]
-    return tuple(kind(**{k: _frozen(v) for k, v in row.items()}) for row in lines)
+    return tuple(make_row(kind, line) for line in lines)
+
+
+def make_row(kind: type[R], line: dict[str, Any]) -> R:
+    """A line of a data file as its class: lists as tuples, ``{en, zh}`` as Text.
+
+    Usage: ``make_row(Threat, {"key": "LLM01", …})``. Raises TypeError for a field it lacks.
+    """
+    return kind(**{key: _frozen(value) for key, value in line.items()})
 
 
 def _frozen(value: Any) -> Any:

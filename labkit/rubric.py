@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from .catalog import DATA, Row, Text
 from .errors import LabError
+from .guides import make_row
 from .i18n import t
 from .tables import ShowsTable, Table
 
@@ -55,8 +56,7 @@ class Marks(ShowsTable):
 def criteria() -> tuple[Criterion, ...]:
     """The criteria in the order of a project. Usage: ``[c.id for c in criteria()]``"""
     rows = tomllib.loads((DATA / "rubric.toml").read_text(encoding="utf-8"))["criteria"]
-    texts = ("name", "half", "full")
-    return tuple(Criterion(**row | {key: Text(**row[key]) for key in texts}) for row in rows)
+    return tuple(make_row(Criterion, row) for row in rows)
 
 
 def show_rubric() -> Table:
