@@ -11,6 +11,7 @@ Not covered: figures that move, and figures drawn by pyplot; nothing global is c
 """
 
 import html
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ CHINESE_FONTS = (
 """Fonts with Chinese characters as Linux, macOS and Windows name them; the first found is used."""
 
 MARKS, DASHES, HATCHES = "osD^vPX*", ("-", "--", "-.", ":"), ("", "//", "..", "xx", "\\\\", "oo")
+LEGEND_COLUMNS = 4
 WIDTH = 7.5
 """Inches; at 110 dots an inch a figure fits the page of a notebook."""
 
@@ -101,8 +103,11 @@ def draw_bars(
     series = _series(values)
     labels = list(dict.fromkeys(label for numbers in series.values() for label in numbers))
     kinds = list(dict.fromkeys((groups or {}).values()))
+    names = kinds if groups else list(series) if len(series) > 1 else []
     thick = 0.8 / len(series)
-    with drawing(title, 0.9 + len(labels) * max(0.27, 0.2 * len(series))) as (axes, save):
+    height = 0.9 + len(labels) * max(0.27, 0.2 * len(series))
+    height += 0.2 * math.ceil(len(names) / LEGEND_COLUMNS)
+    with drawing(title, height) as (axes, save):
         for n, numbers in enumerate(series.values()):
             for row, label in enumerate(labels):
                 if label not in numbers:
@@ -125,7 +130,7 @@ def draw_bars(
         axes.set_xlabel(axis)
         axes.set_xticks([])  # every bar bears its value
         axes.spines["bottom"].set_visible(False)
-        _legend(axes, kinds if groups else list(series) if len(series) > 1 else [], groups is None)
+        _legend(axes, names, groups is None)
         parts = (
             (f"{name}: " if name else "") + _listed((label, show(v)) for label, v in row.items())
             for name, row in series.items()
@@ -339,7 +344,11 @@ def _legend(axes: Any, names: Sequence[str], hatched: bool) -> None:
         for n, name in enumerate(names)
     ]  # fmt: skip
     if keys:
-        axes.legend(handles=keys, frameon=False, fontsize=8, loc="best")
+        # Beside the bars and not on them: where all are long there is no free place among them.
+        axes.figure.legend(
+            handles=keys, frameon=False, fontsize=8, loc="outside lower center",
+            ncols=min(len(keys), LEGEND_COLUMNS),
+        )  # fmt: skip
 
 
 @contextmanager
