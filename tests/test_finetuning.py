@@ -1,7 +1,6 @@
 """lab.finetune whole: the report, the methods compared, memory, the command line."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -27,9 +26,11 @@ OLD = held_out("sums", 6)
 QUICK = {"steps": 4, "batch": 4, "rank": 4, "evaluate_every": 2, "old_skills": OLD}
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,7 @@ def small() -> Task:
 
 
 @pytest.fixture(scope="module")
-def compared(small, tmp_path_factory):
-    os.environ["LABKIT_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+def compared(small):
     return compare_methods(small, BASE, measure_memory=False, **QUICK)
 
 
