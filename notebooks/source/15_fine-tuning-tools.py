@@ -456,14 +456,18 @@ Table(
 #
 # 很多人一行 Python 也不写：填好一个配置文件，启动一个程序就行。教程里最常见的两个是 **Axolotl** 和 **LLaMA-Factory**。把我们的任务分别写给它们：
 
-# %%
+# %% varies="the path of the model stands in a file, which is as long as that is"
 from pathlib import Path
 from tempfile import mkdtemp
 
 from labkit import exports
 
 here = Path(mkdtemp())
-exports.write_axolotl("handbook", MODEL, here / "axolotl", "lora")
+axolotl = exports.write_axolotl("handbook", MODEL, here / "axolotl", "lora")
+axolotl
+
+# %%
+print(*axolotl.files)
 
 
 # %%
@@ -509,8 +513,12 @@ show(here / "axolotl" / "axolotl.yaml")
 # | `gradient_checkpointing` | 不存、现算：多花三分之一时间，省下大量显存 |
 # | `eval_steps`、`save_steps`、`seed`、`output_dir` | 隔多久看一次、存一次，随机种子，存到哪里 |
 
+# %% varies="the path of the model stands in a file, which is as long as that is"
+factory = exports.write_llamafactory("handbook", MODEL, here / "llamafactory", "lora")
+factory
+
 # %%
-exports.write_llamafactory("handbook", MODEL, here / "llamafactory", "lora")
+print(*factory.files)
 show(here / "llamafactory" / "llamafactory.yaml")
 
 # %% [markdown] lang="en"
