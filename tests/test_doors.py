@@ -23,6 +23,7 @@ SITE = Path(sysconfig.get_path("purelib"))
 sys.path.insert(0, str(ROOT / "notebooks"))
 
 import frame  # noqa: E402
+from cgroups import make_cgroup  # noqa: E402
 
 from labkit.diagnosis import lessons  # noqa: E402
 
@@ -160,15 +161,8 @@ def test_without_a_wheel_of_llama_cpp_models_run_on_transformers_and_it_is_said(
 @pytest.fixture
 def two_gigabytes() -> Iterator[list[str | Path]]:
     """A command line that runs what follows it in the 2 GB that Binder gives."""
-    if not Path("/sys/fs/cgroup/memory").is_dir():
-        pytest.skip("this machine has no memory cgroup of version 1 to hold a process in")
-    mine = Path("/proc/self/cgroup").read_text(encoding="utf-8").split(":memory:")[1].split()[0]
-    group = Path(f"/sys/fs/cgroup/memory{mine}/binder-{os.getpid()}")
-    group.mkdir()
-    (group / "memory.limit_in_bytes").write_text(str(2 * 10**9), encoding="utf-8")
-    yield ["sh", "-c", f'echo $$ > {group}/tasks; exec "$@"', "sh"]
-    print("most at once:", (group / "memory.max_usage_in_bytes").read_text(encoding="utf-8"))
-    group.rmdir()
+    with make_cgroup(2 * 10**9) as group:
+        yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh"]
 
 
 def test_binder_builds_and_runs_every_lesson_that_has_its_badge(
