@@ -78,19 +78,17 @@ def serve(
     n_threads: Annotated[
         int | None, typer.Option(help=both("Threads of the CPU.", "CPU 线程数。"))
     ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(help=both("So many copies, by Ray Serve.", "用 Ray Serve 启动多少个副本。")),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    from . import server
-
-    with server.serve(
-        model,
-        port=port,
-        host=host,
-        context=context,
-        n_gpu_layers=n_gpu_layers,
-        n_threads=n_threads,
-        api_key=os.environ.get(KEY),
-    ) as running:
+    settings: dict[str, Any] = {
+        "port": port, "host": host, "context": context, "n_gpu_layers": n_gpu_layers,
+        "api_key": os.environ.get(KEY),
+    }  # fmt: skip
+    with _open(model, replicas, n_threads, settings) as running:
         if as_json:
             print_json(_facts(running))
         else:
@@ -98,6 +96,18 @@ def serve(
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             running.wait()
+
+
+def _open(
+    model: str, replicas: int | None, n_threads: int | None, settings: dict[str, Any]
+) -> "Server":
+    if replicas is None:
+        from .server import serve
+
+        return serve(model, n_threads=n_threads, **settings)
+    from .cluster import serve_replicas
+
+    return serve_replicas(model, replicas=replicas, n_threads=n_threads or 1, **settings)
 
 
 def _facts(running: "Server") -> Serving:

@@ -26,6 +26,7 @@ EXTRAS = {
     "starlette": "serve",
     "bm25s": "search",
     "voila": "app",
+    "ray": "scale",
     "matplotlib": "lab",
 }
 """Module name to the extra of ``pip install "open-llm-family-lab[…]"`` that brings it."""
@@ -42,17 +43,25 @@ def has(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
+def require(module: str) -> None:
+    """Say which extra brings a module that is not installed; nothing is imported.
+
+    Usage: ``require("ray")``. Raises LabError when it is missing.
+    """
+    top = module.partition(".")[0]
+    if not has(top):
+        wanted = APART.get(top) or f"open-llm-family-lab[{EXTRAS.get(top, 'all')}]"
+        raise LabError(
+            t(f"The package '{module}' is not installed.", f"没有安装软件包 '{module}'。"),
+            t(f'Run: pip install "{wanted}"', f'请运行：pip install "{wanted}"'),
+        )
+
+
 def need(module: str) -> ModuleType:
     """Import an optional module, or say which extra brings it.
 
     Usage: ``torch = need("torch")``. Raises LabError when it is not installed; an installed
     module that fails to import raises its own error, for that is a defect worth seeing.
     """
-    if not has(module.partition(".")[0]):
-        top = module.partition(".")[0]
-        wanted = APART.get(top) or f"open-llm-family-lab[{EXTRAS.get(top, 'all')}]"
-        raise LabError(
-            t(f"The package '{module}' is not installed.", f"没有安装软件包 '{module}'。"),
-            t(f'Run: pip install "{wanted}"', f'请运行：pip install "{wanted}"'),
-        )
+    require(module)
     return importlib.import_module(module)

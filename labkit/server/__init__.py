@@ -9,11 +9,12 @@ import signal
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from ..background import Background, Process, first_word, start_beside, stop_beside
 from ..engines import sliding_window
 from ..errors import LabError
-from ..extras import need
+from ..extras import require
 from ..gguf_files import gguf_for
 from ..hub import Location, locate
 from ..i18n import t
@@ -46,8 +47,9 @@ class Server(Background):
         note: str,
         port: int,
         log: Path,
+        grace: float = GRACE,
     ) -> None:
-        super().__init__(process, log, GRACE + 3)
+        super().__init__(process, log, grace + 3)
         self.url, self.api_key, self.model, self.note = url, api_key, model, note
         self.port = port
 
@@ -88,26 +90,45 @@ def serve(
 
     The key goes to the server through a pipe: no command line, environment or file shows it.
     """
-    need("uvicorn")
-    need("fastapi")
+    require("uvicorn")
+    require("fastapi")
     location = locate(model)
-    gguf = location.path if location.kind == "gguf" else gguf_for(location.path)
-    api_key = api_key or secrets.token_urlsafe(24)
     order = {
-        "gguf": str(gguf), "name": location.name, "api_key": api_key, "host": host, "port": port,
+        "gguf": str(find_gguf(location)), "name": location.name,
+        "api_key": api_key or secrets.token_urlsafe(24), "host": host, "port": port,
         "context": context, "n_gpu_layers": n_gpu_layers, "n_threads": n_threads,
     }  # fmt: skip
-    process, log = start_beside("labkit.server.process", order, "server")
+    return start_server("labkit.server.process", order, location, GRACE)
+
+
+def find_gguf(location: Location) -> Path:
+    """The file that llama.cpp runs: the model's own, or F16 made of a folder.
+
+    Usage: ``find_gguf(locate("pocket/qwen2.5"))``
+    """
+    return location.path if location.kind == "gguf" else gguf_for(location.path)
+
+
+def start_server(module: str, order: dict[str, Any], location: Location, grace: float) -> Server:
+    """Run a module of ours that serves a model, and wait until it has answered.
+
+    Usage: ``start_server("labkit.server.process", order, location, 5)``
+
+    order: what the module reads; of these ``name api_key host`` are read here, too. grace: seconds
+    it has to end. Raises LabError when it does not start, with what it says.
+    """
+    process, log = start_beside(module, order, "server")
+    host, api_key = order["host"], order["api_key"]
     try:
         bound = _bound_port(process, log)
         reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         url = f"http://{f'[{reached}]' if ':' in reached else reached}:{bound}/v1"
         _check_health(url, api_key, location.name, log)
     except BaseException:
-        stop_beside(process, GRACE + 3)
+        stop_beside(process, grace + 3)
         raise
     note = "\n".join(filter(None, (location.note, _window_note(location))))
-    return Server(process, url, api_key, location.name, note, bound, log)
+    return Server(process, url, api_key, location.name, note, bound, log, grace)
 
 
 def _window_note(location: Location) -> str:

@@ -32,9 +32,9 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print goes into the log
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     order = json.loads(sys.stdin.readline())
-    _end_with_parent()
+    end_with_parent(GRACE)
     try:
-        listener = _bind(order["host"], order["port"])
+        listener = bind(order["host"], order["port"])
         app = make_app(order)
     except LabError as error:
         print(json.dumps({"error": [error.what, error.way_out]}), file=out, flush=True)
@@ -73,8 +73,11 @@ def make_app(order: dict[str, Any]) -> Any:
     return app
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket on the wanted port, or on a free one if that is taken."""
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on the wanted port, or on a free one if that is taken.
+
+    Usage: ``bind("127.0.0.1", 8000).getsockname()[1]``. Raises LabError for what is no address.
+    """
     try:
         if not 0 <= port < 65536:  # the system would cut it to sixteen bits
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -102,8 +105,10 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _end_with_parent() -> None:
-    """Stop when stdin ends or another process has become the parent.
+def end_with_parent(grace: float) -> None:
+    """Stop when stdin ends or another process has become the parent, after grace seconds by force.
+
+    Usage: ``end_with_parent(5)``, once stdin has been read.
 
     The second also holds where the parent forked and its child kept the pipe open; Linux's
     PR_SET_PDEATHSIG would end the server with the thread, not the process, that started it.
@@ -111,7 +116,7 @@ def _end_with_parent() -> None:
 
     def stop() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE + 2)
+        time.sleep(grace + 2)
         os._exit(1)  # loading a model heeds no signal
 
     def read() -> None:
