@@ -26,6 +26,7 @@ from .i18n import t
 from .lesson_files import list_lesson_files
 from .mirrors import bundled_repositories
 from .progress import show_progress
+from .repositories import list_parts
 from .units import MiB, show_bytes
 
 SUMS = "SHA256SUMS"
@@ -97,7 +98,9 @@ def make_bundle(
         target = home / "models" / repository
         root = place.path if place.kind == "folder" else place.path.parent
         files = (
-            [place.path] if place.kind == "gguf" else [p for p in root.rglob("*") if p.is_file()]
+            list_parts(place.path)
+            if place.kind == "gguf"
+            else [p for p in root.rglob("*") if p.is_file()]
         )
         copies += [(path, target / path.relative_to(root)) for path in files]
     if lessons:

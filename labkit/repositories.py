@@ -181,6 +181,17 @@ def _cached_gguf(repository: str, quant: str) -> Path | None:
     return folder / found[0] if found and whole else None
 
 
+def list_parts(gguf: Path) -> list[Path]:
+    """All files of a GGUF model: its parts where it is split, else itself.
+
+    Usage: ``list_parts(Path("big-Q4_K_M-00001-of-00002.gguf"))  # both``
+    """
+    numbered = re.compile(r"-\d{5}(?=-of-\d{5}\.gguf$)")
+    name = numbered.sub("", gguf.name)
+    parts = (path for path in gguf.parent.iterdir() if numbered.sub("", path.name) == name)
+    return sorted(parts) if numbered.search(gguf.name) else [gguf]
+
+
 def wanted_files(repository: str, names: list[str], quant: str | None = None) -> list[str]:
     """Of all files of a repository those to fetch.
 

@@ -44,6 +44,17 @@ def test_a_bundle_is_whole_and_plain_tools_can_check_it(stick):
     assert "transformers==" in listed and "+cpu" not in listed
 
 
+def test_all_parts_of_a_split_gguf_come_along(teacher):
+    for part in (1, 2):
+        shutil.copy(
+            gguf_for(pocket.folder("qwen2.5"), "Q8_0"),
+            teacher / "ggufs" / f"pocket-qwen-q4_k_m-0000{part}-of-00002.gguf",
+        )
+    made = make_bundle(teacher / "stick", [f"{GGUF}:Q4_K_M"], lessons=False)
+    parts = sorted(path.name for path in (made.folder / "models" / GGUF).iterdir())
+    assert parts == [f"pocket-qwen-q4_k_m-0000{part}-of-00002.gguf" for part in (1, 2)]
+
+
 @pytest.mark.parametrize("harm", ["changed", "missing", "added"])
 def test_harm_is_found_and_nothing_is_restored(stick, teacher, harm):
     file = stick.folder / "models" / NAME / "config.json"
