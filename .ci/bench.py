@@ -163,6 +163,30 @@ def server_throughput() -> Row:
     )
 
 
+def replicas() -> Row:
+    """By tests/bench_cluster.py: all up at once and asked by turns."""
+    found = result_of("bench_cluster.py")
+    return Row(
+        "Requests/s of two replicas on Ray Serve; of one; of `lab.serve` without Ray; two to one"
+        " ({cores} cores)".format_map(found),
+        "Ray Serve 上两个副本每秒的请求数；一个副本；不用 Ray 的 `lab.serve`；两个与一个之比"
+        "（{cores} 核）".format_map(found),
+        "{two_replicas}; {one_replica}; {without_ray}; {ratio}".format_map(found),
+        "`python tests/bench_cluster.py`",
+    )
+
+
+def tuning_overhead() -> Row:
+    """By tests/bench_finetuning.py, in CPU seconds."""
+    found = result_of("bench_finetuning.py")
+    return Row(
+        "`lab.finetune` over a bare PyTorch loop doing the same {steps} steps".format_map(found),
+        "`lab.finetune` 比裸 PyTorch 循环多用的时间（同样的 {steps} 步）".format_map(found),
+        "{overhead_percent:+} %".format_map(found),
+        "`python tests/bench_finetuning.py`",
+    )
+
+
 MEASUREMENTS: tuple[Callable[[], Row | list[Row]], ...] = (
     import_time,
     doctor_time,
@@ -171,6 +195,8 @@ MEASUREMENTS: tuple[Callable[[], Row | list[Row]], ...] = (
     picker_time,
     quantization_time,
     server_throughput,
+    replicas,
+    tuning_overhead,
 )
 
 

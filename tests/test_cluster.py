@@ -17,7 +17,7 @@ import pytest
 
 import labkit as lab
 from labkit.cli import run
-from labkit.cluster import Nodes, serve_replicas, start_cluster, sweep
+from labkit.cluster import Nodes, replica_processes, serve_replicas, start_cluster, sweep
 from labkit.errors import LabError
 from labkit.extras import EXTRAS
 from labkit.load_test import measure_load
@@ -51,10 +51,6 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def replicas(server: Server) -> list[psutil.Process]:
-    return [one for one in below(server.pid) if one.name().startswith("ray::ServeReplica")]
-
-
 def kill_a_node(server: Server) -> None:
     """All at once, as a power cut does; not the first node, which holds the address."""
     raylets = [one for one in below(server.pid) if one.name() == "raylet"]
@@ -65,7 +61,7 @@ def kill_a_node(server: Server) -> None:
 
 @pytest.mark.slow
 def test_replicas_answer_as_one_server_does(server):
-    assert len(replicas(server)) == 2
+    assert len(replica_processes(server)) == 2
     client = openai.OpenAI(base_url=server.url, api_key=server.api_key, max_retries=0)
     asked = {"model": server.model, "messages": [{"role": "user", "content": QUESTION}]}
     assert client.chat.completions.create(**asked).choices[0].message.content == SIZES
@@ -103,7 +99,7 @@ def test_a_node_is_killed_under_load_and_no_request_is_lost(server):
     assert test.rows[0].seconds > 2  # the node did die under load
     assert len([one for one in below(server.pid) if one.name() == "raylet"]) == 1
     # Ray Serve has started another in its place, on the node that is left.
-    assert wait_for(lambda: len(replicas(server)) == 2, 60)
+    assert wait_for(lambda: len(replica_processes(server)) == 2, 60)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import LabError
 from ..extras import need, require
@@ -24,6 +24,9 @@ from ..hub import locate
 from ..i18n import t
 from ..progress import track
 from ..server import PORT, Server, find_gguf, start_server
+
+if TYPE_CHECKING:
+    import psutil
 
 GRACE = 15
 """Seconds that replicas have to finish what is under way, and Ray to end."""
@@ -184,6 +187,27 @@ def serve_replicas(
         "n_threads": n_threads, "replicas": replicas, "nodes": nodes,
     }  # fmt: skip
     return start_server("labkit.cluster.process", order, location, GRACE)
+
+
+def replica_processes(server: Server) -> "list[psutil.Process]":
+    """The processes of the replicas that live, on this computer.
+
+    Usage: ``replica_processes(server)[0].kill()``. Raises LabError on Windows, where Ray's
+    processes bear no names.
+    """
+    import psutil
+
+    if sys.platform == "win32":
+        raise LabError(
+            t("Windows does not tell Ray's processes apart.", "Windows 分辨不出 Ray 的各个进程。"),
+            t("Do this on Linux or macOS.", "请在 Linux 或 macOS 上做这一步。"),
+        )
+    found = []
+    for process in psutil.Process(server.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended while we looked, or a zombie
+            if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::ServeReplica"):
+                found.append(process)
+    return found
 
 
 def _check(**counts: int) -> None:
