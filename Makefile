@@ -28,8 +28,7 @@ test: $(ready)
 	$(python) -m ruff format --check
 	$(python) -m mypy
 	.ci/offline $(python) -m pytest -m "not slow" tests
-	LABKIT_STATIC=1 LABKIT_LANG=en .ci/offline $(python) -m pytest --nbval notebooks/en
-	LABKIT_STATIC=1 LABKIT_LANG=zh .ci/offline $(python) -m pytest --nbval notebooks/zh
+	$(python) .ci/lessons.py
 
 # The slow ones make environments of their own, which needs the network.
 test-all: test

@@ -344,7 +344,7 @@ with tuned.model.disable_adapter():
 # The same model with and without 65,536 added numbers. Some closed APIs offer fine-tuning, too; the result stays with them and is retired with its base. One sentence makes no assistant: lesson 13 does it properly and counts what is forgotten.
 
 # %% [markdown] lang="zh"
-# 同一个模型，差别只是多加的 65,536 个数。有些闭源 API 也提供微调，但结果留在它那里，底座下线时跟着下线。一句话当然训练不出助手：第 13 课会正经地做一遍，还会数一数忘掉了多少。
+# 同一个模型，差别只是多加的 65,536 个数。有些闭源 API 也提供微调，但结果留在它那里，基座下线时跟着下线。一句话当然训练不出助手：第 13 课会正经地做一遍，还会数一数忘掉了多少。
 
 # %% [markdown] lang="en"
 # ## What it costs

@@ -440,10 +440,10 @@ lab.published_scores(
 )
 
 # %% [markdown] lang="en"
-# **Use it when** you want the model that every tool supports first and most derived models start from; when you work in English or the European languages its card names; when its licence suits you. **Look elsewhere** for Chinese, for mathematics and code at the same size, and when a licence without conditions matters: all Llama licences have some, and none is an open-source licence:
+# **Use it when** you want the model that every tool supports first and most derived models start from; when you work in English or another language its card names; when its licence suits you. **Look elsewhere** for Chinese, for mathematics and code at the same size, and when a licence without conditions matters: all Llama licences have some, and none is an open-source licence:
 
 # %% [markdown] lang="zh"
-# **适合用它的时候**：想要所有工具最先支持、衍生模型最多的那一个；用英语或模型卡列出的欧洲语言；许可证合你的意。**不如换别家**：用中文；同样大小、更看重数学和代码；在意许可证不带条件。Llama 的许可证都带条件，没有一个算得上开源许可证：
+# **适合用它的时候**：想要所有工具最先支持、衍生模型最多的那一个；用英语或模型卡列出的其他语言；许可证合你的意。**不如换别家**：用中文；同样大小、更看重数学和代码；在意许可证不带条件。Llama 的许可证都带条件，没有一个算得上开源许可证：
 
 # %%
 from labkit.catalog import licenses

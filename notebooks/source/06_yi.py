@@ -352,7 +352,7 @@ draw_lines(
     y=t("memory, log scale", "内存，对数刻度"),
     log_x=True,
     log_y=True,
-    show_x=lambda n: f"{n / 1000:.0f}K",
+    show_x=lambda n: f"{n // (1000 if n % 1024 else 1024)}K",
     show_y=show_bytes,
     limits={t("weights of Yi-34B, Q4_K_M", "Yi-34B 的权重，Q4_K_M"): weights},
 )

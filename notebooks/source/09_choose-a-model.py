@@ -526,7 +526,7 @@ for m in models():
 # And a model made from another inherits: for WizardMath its own terms hold and those of its base. `commercial=True` leaves out what forbids commercial use. On a 4 GB card, among the course's own models (`course=True`), it takes away:
 
 # %% [markdown] lang="zh"
-# 由别的模型改出来的模型，还要继承：用 WizardMath，它自己的条款和底座的条款都要遵守。`commercial=True` 会去掉禁止商用的。在 4 GB 显卡上，从课程自己的模型里选（`course=True`），它去掉的是：
+# 由别的模型改出来的模型，还要继承：用 WizardMath，它自己的条款和基座的条款都要遵守。`commercial=True` 会去掉禁止商用的。在 4 GB 显卡上，从课程自己的模型里选（`course=True`），它去掉的是：
 
 # %%
 print([row.name for row in terms(find("WizardMath-7B-V1.1"))])

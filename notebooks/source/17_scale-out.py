@@ -5,7 +5,7 @@
 #
 # **You will learn** why the average hides what users complain about, why batching is nearly free, what a second replica brings and what it does not, and what Ray, vLLM and Modal each take over.
 #
-# **You need** about 50 minutes, two CPU cores, 0.7 GiB of free memory. Download: 0.
+# **You need** about 60 minutes, two CPU cores, 1.7 GiB of free memory. Download: 0.
 
 # %% [markdown] lang="zh"
 # # 更多用户，更多机器
@@ -14,7 +14,7 @@
 #
 # **你会明白**为什么平均值掩盖了用户抱怨的东西，为什么批处理几乎是白送的，多一个副本能带来什么、不能带来什么，以及 Ray、vLLM、Modal 各管哪一段。
 #
-# **需要准备**大约 50 分钟，两个 CPU 核心，0.7 GiB 空闲内存。下载量：0。
+# **需要准备**大约 60 分钟，两个 CPU 核心，1.7 GiB 空闲内存。下载量：0。
 
 # %% [markdown] lang="en"
 # ## One server, more and more clients
@@ -336,6 +336,71 @@ for place in (server, second):
 # - **Ray** joins machines to a cluster; vLLM uses it for a model over several machines, Ray Serve for replicas.
 # - **Modal** and its like: a rented GPU by the second, started by the first request and stopped after the last.
 #
+# Ray runs here, too. Two replicas on Ray Serve, behind one address; starting it takes about half a minute and 1.2 GiB, for it is made for more than a laptop:
+
+# %% [markdown] lang="zh"
+# ### 真正上线时用什么
+#
+# 几行代码足以看懂原理。真要上线，还得有人重启倒下的副本、应付节点的来去、做健康检查。这些都有成熟的工具，用不着自己写：
+#
+# - 每张 GPU 上跑 **vLLM**（或 SGLang）：连续批处理。一张 GPU 放不下的模型要拆开：机器内部用 `--tensor-parallel-size`，跨机器用 `--pipeline-parallel-size`。
+# - **Ray** 把多台机器连成集群：vLLM 用它把一个模型放到几台机器上，Ray Serve 用它管理副本。
+# - **Modal** 一类的服务：按秒租 GPU，第一个请求来了才启动，最后一个走了就停。
+#
+# Ray 在这里也能跑。用 Ray Serve 启动两个副本，对外只有一个地址。启动要半分钟左右，占 1.2 GiB 内存，毕竟它不是为一台笔记本设计的：
+
+# %%
+from labkit.cluster import replica_processes, serve_replicas
+
+service = serve_replicas(MODEL, replicas=2, port=0, context=512)
+print(service.model, lab.chat(service.url, api_key=service.api_key)(QUESTION), sep=": ")
+
+# %% [markdown] lang="en"
+# Again four clients, and a second after they begin one of the two replicas is killed. (Not on Windows, where Ray's processes cannot be told apart.)
+
+# %% [markdown] lang="zh"
+# 还是四个客户端，开始一秒之后杀掉其中一个副本。（Windows 上分辨不出 Ray 的进程，这一步做不了。）
+
+# %%
+from threading import Timer
+
+Timer(1, replica_processes(service)[0].kill).start()
+settings = {"clients": [4], "requests": 48, "prompts": [QUESTION], "max_new_tokens": 64}
+killed = measure_load(service.url, api_key=service.api_key, retries=6, **settings)
+print(killed.rows[0].answered, killed.rows[0].errors)
+print({given.text for given in killed.answers[0]} == set(answers))
+
+# %% varies="how many were under way there, and how Ray answered them, is chance"
+killed.rows[0].retried
+
+# %% [markdown] lang="en"
+# Nobody lost an answer, and no balancer of ours was at work. What had been under way on the dead replica, Ray Serve gave to the other one or answered with an error, and then the client asked again (`retries`). Meanwhile Ray starts a replica in its place:
+
+# %% [markdown] lang="zh"
+# 没有丢掉一个回答，而且没有用到我们自己的均衡器。倒下的副本手里的请求，Ray Serve 要么转给另一个，要么回一个错误，再由客户端重发（`retries`）。与此同时，Ray 会补上一个新副本：
+
+# %%
+from time import sleep
+
+for _ in range(60):
+    if len(replica_processes(service)) == 2:
+        break
+    sleep(1)
+print(len(replica_processes(service)))
+service.close()
+
+# %% [markdown] lang="en"
+# In a terminal: `labkit serve pocket/qwen2.5 --replicas 2`. Where the variable `RAY_ADDRESS` names a cluster of several machines, the replicas are spread over it. The same cluster can work through a table: `labkit.cluster.sweep` runs a function for each of many values, a format or a rank of LoRA, here in turn, on a cluster at the same time:
+
+# %% [markdown] lang="zh"
+# 在终端里：`labkit serve pocket/qwen2.5 --replicas 2`。如果环境变量 `RAY_ADDRESS` 指向一个多机集群，副本就会分散到各台机器上。同一个集群还可以用来跑表格：`labkit.cluster.sweep` 对许多取值（量化格式、LoRA 的秩）各运行一次同一个函数，在本机上依次运行，在集群上同时运行：
+
+# %%
+from labkit.cluster import sweep
+
+sweep(lambda form: lab.quantize(MODEL, form).rows[0].file_size, ["Q4_0", "Q5_0", "Q8_0"])
+
+# %% [markdown] lang="en"
 # vLLM over two machines with eight GPUs each. *Not run here: no GPU. Check it against the version you install.*
 #
 # ```sh
@@ -348,14 +413,6 @@ for place in (server, second):
 # Ray's ports have no password: keep the cluster in a network of its own. For one machine, labkit writes the script, checked against the memory estimate; it has not been run by us either:
 
 # %% [markdown] lang="zh"
-# ### 真正上线时用什么
-#
-# 几行代码足以看懂原理。真要上线，还得有人重启倒下的副本、应付节点的来去、做健康检查。这些都有成熟的工具，用不着自己写：
-#
-# - 每张 GPU 上跑 **vLLM**（或 SGLang）：连续批处理。一张 GPU 放不下的模型要拆开：机器内部用 `--tensor-parallel-size`，跨机器用 `--pipeline-parallel-size`。
-# - **Ray** 把多台机器连成集群：vLLM 用它把一个模型放到几台机器上，Ray Serve 用它管理副本。
-# - **Modal** 一类的服务：按秒租 GPU，第一个请求来了才启动，最后一个走了就停。
-#
 # 用两台各有八张 GPU 的机器跑 vLLM。*这里没有 GPU，没有运行过，请对照你安装的版本核实。*
 #
 # ```sh

@@ -39,8 +39,9 @@ known = {m.name for m in models()}
 mmlu = {}
 for s in scores():
     if s.benchmark == "MMLU" and s.variant == "base" and s.model in known:
-        mmlu[s.model] = max(s.score, mmlu.get(s.model, 0))
-bar = 68.9
+        mmlu.setdefault(s.model, []).append(s.score)
+bar = min(mmlu["Llama-2-70B"])  # its maker's own; others measured it again, and higher
+mmlu = {name: max(reported) for name, reported in mmlu.items()}
 print(len(mmlu), "models,", sum(score > bar for score in mmlu.values()), "above", bar)
 
 # %%
