@@ -14,7 +14,6 @@ from labkit.adapters import load_adapter, load_base
 from labkit.errors import LabError
 from labkit.finetuning import compare_methods, exact_match, finetune, train_on
 from labkit.pocket.corpus import held_out
-from labkit.pocket.tasks import TASKS
 from labkit.tasks import Task, load_task
 from labkit.training_advice import Plan, is_out_of_memory
 from labkit.training_data import encode_samples
@@ -238,18 +237,6 @@ def test_the_command_prints_one_object(tmp_path):
         capture_output=True, text=True,
     )  # fmt: skip
     assert wrong.returncode == 1 and "clinic" in wrong.stderr and "Traceback" not in wrong.stderr
-
-
-# What it is for ---------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_adapters_learn_every_task(task):
-    for row in compare_methods(task, methods=("lora", "qlora"), measure_memory=False).rows:
-        print(row)
-        assert row.exact_match_before < 0.1
-        assert row.exact_match_after >= 0.95
 
 
 @pytest.mark.gpu
