@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("en", "zh")
+# Two processes that each want every core wait for one another most of the time.
+THREADS = str(max(1, (os.cpu_count() or 1) // len(LANGUAGES)))
 
 with tempfile.TemporaryDirectory() as folder:
     logs = {language: Path(folder, language) for language in LANGUAGES}
@@ -20,7 +22,8 @@ with tempfile.TemporaryDirectory() as folder:
             [ROOT / ".ci" / "offline", sys.executable, "-m", "pytest", "--nbval", *sys.argv[1:],
              f"notebooks/{language}", "-p", "no:cacheprovider"],
             cwd=ROOT, stdout=log.open("w"), stderr=subprocess.STDOUT,
-            env=os.environ | {"LABKIT_STATIC": "1", "LABKIT_LANG": language},
+            env=os.environ
+            | {"LABKIT_STATIC": "1", "LABKIT_LANG": language, "OMP_NUM_THREADS": THREADS},
         )
         for language, log in logs.items()
     }  # fmt: skip
