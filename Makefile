@@ -28,7 +28,8 @@ test: $(ready)
 	$(python) -m ruff format --check
 	$(python) -m mypy
 	.ci/offline $(python) -m pytest -m "not slow" tests
-	$(python) .ci/lessons.py
+	LABKIT_STATIC=1 LABKIT_LANG=en .ci/offline $(python) -m pytest --nbval notebooks/en
+	LABKIT_STATIC=1 LABKIT_LANG=zh .ci/offline $(python) -m pytest --nbval notebooks/zh
 
 # The slow ones make environments of their own, which needs the network.
 test-all: test
