@@ -45,6 +45,13 @@ def result_of(name: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def row_of(name: str, en: str, zh: str, result: str) -> Row:
+    """One row of a benchmark of tests/, whose figures stand in the words by their keys."""
+    found = result_of(name)
+    words = (text.format_map(found) for text in (en, zh, result))
+    return Row(*words, f"`python tests/{name}`")
+
+
 def import_time() -> Row:
     """Side by side with a bare start, so that a busy machine slows both alike."""
     python = (sys.executable, "-c")
@@ -69,13 +76,12 @@ def doctor_time() -> Row:
 
 
 def chat_time() -> Row:
-    """By tests/bench_chat.py, which asks by turns in the terminal and by a bare script."""
-    taken = result_of("bench_chat.py")
-    return Row(
+    """By turns in the terminal and by a bare script."""
+    return row_of(
+        "bench_chat.py",
         "`labkit chat`, cold start to last token; a bare script; ratio; the very first run",
         "`labkit chat` 从冷启动到最后一个词元；裸脚本；两者之比；第一次运行",
-        "{labkit_chat} s; {bare_script} s; {ratio}; {first_run} s".format_map(taken),
-        "`python tests/bench_chat.py`",
+        "{labkit_chat} s; {bare_script} s; {ratio}; {first_run} s",
     )
 
 
@@ -151,39 +157,34 @@ def quantization_time() -> list[Row]:
 
 
 def server_throughput() -> Row:
-    """By tests/bench_server.py: both servers up at once and asked by turns."""
-    found = result_of("bench_server.py")
-    return Row(
-        "Requests/s of `lab.serve` ({clients} clients); of `python -m llama_cpp.server`; ratio"
-        "".format_map(found),
-        "`lab.serve` 每秒请求数（{clients} 个客户端）；`python -m llama_cpp.server`；两者之比"
-        "".format_map(found),
-        "{requests_per_second}; {requests_per_second_by_hand}; {ratio}".format_map(found),
-        "`python tests/bench_server.py`",
+    """Both servers up at once and asked by turns."""
+    return row_of(
+        "bench_server.py",
+        "Requests/s of `lab.serve` ({clients} clients); of `python -m llama_cpp.server`; ratio",
+        "`lab.serve` 每秒请求数（{clients} 个客户端）；`python -m llama_cpp.server`；两者之比",
+        "{requests_per_second}; {requests_per_second_by_hand}; {ratio}",
     )
 
 
 def replicas() -> Row:
-    """By tests/bench_cluster.py: all up at once and asked by turns."""
-    found = result_of("bench_cluster.py")
-    return Row(
+    """All up at once and asked by turns."""
+    return row_of(
+        "bench_cluster.py",
         "Requests/s of two replicas on Ray Serve; of one; of `lab.serve` without Ray; two to one"
-        " ({cores} cores)".format_map(found),
+        " ({cores} cores)",
         "Ray Serve 上两个副本每秒的请求数；一个副本；不用 Ray 的 `lab.serve`；两个与一个之比"
-        "（{cores} 核）".format_map(found),
-        "{two_replicas}; {one_replica}; {without_ray}; {ratio}".format_map(found),
-        "`python tests/bench_cluster.py`",
+        "（{cores} 核）",
+        "{two_replicas}; {one_replica}; {without_ray}; {ratio}",
     )
 
 
 def tuning_overhead() -> Row:
-    """By tests/bench_finetuning.py, in CPU seconds."""
-    found = result_of("bench_finetuning.py")
-    return Row(
-        "`lab.finetune` over a bare PyTorch loop doing the same {steps} steps".format_map(found),
-        "`lab.finetune` 比裸 PyTorch 循环多用的时间（同样的 {steps} 步）".format_map(found),
-        "{overhead_percent:+} %".format_map(found),
-        "`python tests/bench_finetuning.py`",
+    """In CPU seconds."""
+    return row_of(
+        "bench_finetuning.py",
+        "`lab.finetune` over a bare PyTorch loop doing the same {steps} steps",
+        "`lab.finetune` 比裸 PyTorch 循环多用的时间（同样的 {steps} 步）",
+        "{overhead_percent:+} %",
     )
 
 

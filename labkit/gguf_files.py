@@ -25,6 +25,7 @@ from .gguf_conversion import read_config, weight_files
 from .gguf_inspection import FILE_TYPES, Contents, inspect_gguf
 from .gguf_types import BLOCKS
 from .gguf_types import FILE_TYPES as MAIN_TYPE
+from .hub import Location
 from .i18n import t
 from .machine import cache_folder
 from .progress import Callback, show_progress
@@ -173,6 +174,14 @@ def quantized_size(source: Contents, format: str) -> int:
     """About how many bytes the file will have: all weights in the format's main type."""
     size, weights = BLOCKS[MAIN_TYPE[format]]
     return source.file_size - source.tensor_bytes + source.parameters * size // weights
+
+
+def gguf_of(location: Location) -> Path:
+    """The file that llama.cpp runs: the model's own, or F16 made of a folder.
+
+    Usage: ``gguf_of(locate("pocket/qwen2.5"))``
+    """
+    return location.path if location.kind == "gguf" else gguf_for(location.path)
 
 
 def gguf_for(source: str | Path, format: str = "F16", *, callback: Callback | None = None) -> Path:

@@ -143,13 +143,9 @@ def measure_load(
     Raises LabError when the server cannot be reached or refuses the key before the test begins;
     what fails later is counted. A first request, not counted, wakes the server up.
     """
-    for name, value in (("requests", requests), ("max_new_tokens", max_new_tokens),
-                        *(("clients", count) for count in clients)):  # fmt: skip
-        if value < 1:
-            raise LabError(
-                t(f"{name}={value} does not work.", f"{name}={value} 不可用。"),
-                t("It must be at least 1.", "至少为 1。"),
-            )
+    check_counts(requests=requests, max_new_tokens=max_new_tokens)
+    for count in clients:
+        check_counts(clients=count)
     if not clients or (prompts is not None and not prompts):
         raise LabError(
             t("There is nothing to ask.", "没有可以测试的内容。"),
@@ -174,6 +170,16 @@ def measure_load(
             )
     rows = tuple(_sum_up(count, answers) for count, answers in zip(clients, done, strict=True))
     return LoadTest(served.url, served.name, served.note, rows, tuple(done))
+
+
+def check_counts(**counts: int) -> None:
+    """Raise a LabError that names the first of them below 1. Usage: ``check_counts(nodes=0)``"""
+    for name, value in counts.items():
+        if value < 1:
+            raise LabError(
+                t(f"{name}={value} does not work.", f"{name}={value} 不可用。"),
+                t("It must be at least 1.", "至少为 1。"),
+            )
 
 
 def make_prompts(count: int, words: int) -> Iterable[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 from .errors import LabError
 from .i18n import language, t
@@ -92,10 +92,19 @@ def _ended(name: str, status: int, last: str) -> LabError:
     )
 
 
+def take_stdout() -> TextIO:
+    """Standard output for our own lines; what libraries print goes the way of errors from now on.
+
+    Usage: ``print(json.dumps(said), file=take_stdout())``, once, at the start of a process.
+    """
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
+
+
 def _answer() -> None:
     """The worker's side: one call on stdin; on stdout reports and the result, a line each."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print goes the way of errors
+    out = take_stdout()
 
     def say(**said: Any) -> None:
         print(json.dumps(said), file=out, flush=True)

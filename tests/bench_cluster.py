@@ -9,12 +9,12 @@ and for the clients.
 """
 
 import json
-import os
 import sys
 
 import labkit as lab
 from labkit.cluster import serve_replicas
 from labkit.load_test import measure_load
+from labkit.machine import hardware
 
 MODEL = "pocket/qwen2.5"
 QUESTION = "Which sizes does Qwen2.5 come in?"
@@ -44,7 +44,7 @@ def main() -> None:
     for name, value in best.items():
         print(f"{name.replace('_', ' '):16}{value:>8} requests/s")
     ratio = round(best["two_replicas"] / best["one_replica"], 2)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = hardware().cpu.usable_cores
     print(f"two to one: {ratio} on {cores} cores")
     print(json.dumps({"turns": turns, "cores": cores, **best, "ratio": ratio}))
 

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import LabError
 from ..extras import need, require
+from ..gguf_files import gguf_of
 from ..hub import locate
 from ..i18n import t
+from ..load_test import check_counts
 from ..progress import track
-from ..server import PORT, Server, find_gguf, start_server
+from ..server import PORT, Server, start_server
 
 if TYPE_CHECKING:
     import psutil
@@ -85,7 +87,7 @@ def start_cluster(nodes: int = 1, cpus: int = 1) -> Iterator[Nodes]:
     Ray counts them and does not enforce them. Raises LabError when this process is in a cluster,
     or Ray does not start; it takes some 15 s on two cores.
     """
-    _check(nodes=nodes, cpus=cpus)
+    check_counts(nodes=nodes, cpus=cpus)
     if "ray" in sys.modules and _LOCAL not in os.environ:
         raise LabError(
             t("Ray was imported before labkit.cluster.", "Ray 在 labkit.cluster 之前就已导入。"),
@@ -177,10 +179,10 @@ def serve_replicas(
     as for :func:`labkit.server.serve`. Returns when the replicas answer, after some 40 s on two
     cores. Raises LabError when the model cannot be loaded, or Ray does not start.
     """
-    _check(nodes=nodes, n_threads=n_threads, replicas=replicas)
+    check_counts(nodes=nodes, n_threads=n_threads, replicas=replicas)
     require("ray")
     location = locate(model)
-    find_gguf(location)  # what is wrong with the model is said here, not in a log of Ray's
+    gguf_of(location)  # what is wrong with the model is said here, not in a log of Ray's
     order = {
         "model": str(model), "name": location.name, "api_key": api_key or secrets.token_urlsafe(24),
         "host": host, "port": port, "context": context, "n_gpu_layers": n_gpu_layers,
@@ -208,15 +210,6 @@ def replica_processes(server: Server) -> "list[psutil.Process]":
             if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::ServeReplica"):
                 found.append(process)
     return found
-
-
-def _check(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise LabError(
-                t(f"{name}={value} does not work.", f"{name}={value} 不可用。"),
-                t("It must be at least 1.", "至少为 1。"),
-            )
 
 
 def _add_node(cluster: Any, node: dict[str, Any]) -> None:

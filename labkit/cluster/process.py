@@ -15,18 +15,18 @@ from typing import Any
 
 from ..errors import LabError
 from ..extras import need
+from ..gguf_files import gguf_of
 from ..hub import locate
 from ..i18n import t
-from ..server import find_gguf
 from ..server.process import bind, end_with_parent, make_app
+from ..workers import take_stdout
 from . import GRACE, join_cluster, start_cluster
 
 
 def main() -> None:
     """Serve until told to stop. Usage: ``python -m labkit.cluster.process`` by
     :func:`labkit.cluster.serve_replicas`."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what Ray prints goes into the log
+    out = take_stdout()
     order = json.loads(sys.stdin.readline())
     told = threading.Event()
     end_with_parent(GRACE)
@@ -83,7 +83,7 @@ def _app_builder(order: dict[str, Any]) -> Callable[[], Any]:
     def build() -> Any:
         if alone:
             _stay_on_loopback()
-        return make_app(order | {"gguf": str(find_gguf(locate(order["model"])))})
+        return make_app(order | {"gguf": str(gguf_of(locate(order["model"])))})
 
     return build
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..errors import LabError
 from ..extras import need
-from ..gguf_files import gguf_for
+from ..gguf_files import gguf_of
 from ..gguf_inspection import inspect_gguf
 from ..hub import Location
 from ..i18n import t
@@ -36,7 +36,7 @@ class LlamaModel(Model):
     ) -> None:
         self._cpp = need("llama_cpp")
         self.location = location
-        path = location.path if location.kind == "gguf" else gguf_for(location.path)
+        path = gguf_of(location)
         # Also says what is wrong with a file, where llama.cpp only refuses.
         trained = inspect_gguf(path).context_length
         n_ctx = fitting_context(context or min(trained, DEFAULT_CONTEXT), trained)

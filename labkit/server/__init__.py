@@ -15,7 +15,7 @@ from ..background import Background, Process, first_word, start_beside, stop_bes
 from ..engines import sliding_window
 from ..errors import LabError
 from ..extras import require
-from ..gguf_files import gguf_for
+from ..gguf_files import gguf_of
 from ..hub import Location, locate
 from ..i18n import t
 
@@ -94,19 +94,11 @@ def serve(
     require("fastapi")
     location = locate(model)
     order = {
-        "gguf": str(find_gguf(location)), "name": location.name,
+        "gguf": str(gguf_of(location)), "name": location.name,
         "api_key": api_key or secrets.token_urlsafe(24), "host": host, "port": port,
         "context": context, "n_gpu_layers": n_gpu_layers, "n_threads": n_threads,
     }  # fmt: skip
     return start_server("labkit.server.process", order, location, GRACE)
-
-
-def find_gguf(location: Location) -> Path:
-    """The file that llama.cpp runs: the model's own, or F16 made of a folder.
-
-    Usage: ``find_gguf(locate("pocket/qwen2.5"))``
-    """
-    return location.path if location.kind == "gguf" else gguf_for(location.path)
 
 
 def start_server(module: str, order: dict[str, Any], location: Location, grace: float) -> Server:

@@ -22,14 +22,14 @@ from ..errors import LabError
 from ..extras import need
 from ..hub import Location
 from ..i18n import t
+from ..workers import take_stdout
 from . import GRACE
 from .requests import chat_handler, set_up
 
 
 def main() -> None:
     """Serve until told to stop. Usage: ``python -m labkit.server.process`` by :func:`serve`."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print goes into the log
+    out = take_stdout()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     order = json.loads(sys.stdin.readline())
     end_with_parent(GRACE)
