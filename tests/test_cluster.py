@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -120,6 +121,53 @@ def test_labkit_serve_replicas_ends_with_the_terminal_and_leaves_nothing():
         running.kill()  # no goodbye: as when a kernel or a terminal is killed
     assert running.communicate()[0] == ""
     assert wait_for(lambda: not any(one.is_running() for one in everyone), 60)
+
+
+@pytest.fixture(scope="module")
+def started_by_ray(tmp_path_factory) -> Iterator[str]:
+    """The address of a cluster that `ray start` made, with two CPUs."""
+    folder = tmp_path_factory.mktemp("ray")
+    ray = Path(sysconfig.get_path("scripts")) / "ray"
+    command = [ray, "start", "--head", "--block", "--node-ip-address", "127.0.0.1", "--port", "0"]
+    command += ["--num-cpus", "2", "--include-dashboard", "false", "--temp-dir", str(folder)]
+    env = os.environ | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    address = folder / "ray_current_cluster"
+    running = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+    try:
+        assert wait_for(lambda: address.exists() and address.read_text(), 90)
+        yield address.read_text().strip()
+    finally:
+        everyone = below(running.pid)
+        running.terminate()
+        running.wait(60)
+        assert wait_for(lambda: not any(one.is_running() for one in everyone), 60)
+
+
+@pytest.mark.slow
+def test_replicas_and_sweeps_join_the_cluster_in_ray_address(started_by_ray, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", started_by_ray)
+    with serve_replicas("pocket/qwen2.5", replicas=2, port=0, context=512) as joined:
+        assert replica_processes(joined) == []  # they are the cluster's
+        assert str(lab.chat(joined.url, api_key=joined.api_key)(QUESTION)) == SIZES
+    with pytest.raises(LabError, match="has 2 CPUs, the replicas need 6"):
+        serve_replicas("pocket/qwen2.5", replicas=3, n_threads=2, port=0)
+    code = (
+        "import os; from labkit.cluster import join_cluster, sweep; join_cluster()\n"
+        "print(os.getpid() in sweep(lambda n: os.getpid(), [1, 2]), sweep(abs, [-1, -2]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False [1, 2]\n", done.stderr
+
+
+@pytest.mark.slow
+def test_no_cluster_at_ray_address_is_said(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    start = time.monotonic()
+    with pytest.raises(LabError, match=f"No Ray cluster to join at {address}"):
+        serve_replicas("pocket/qwen2.5", port=0)
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize("option", ["replicas", "nodes", "n_threads"])

@@ -6,13 +6,15 @@ Where the variable RAY_ADDRESS names a cluster it is joined; else one is started
 only, and stopped at the end. No telemetry.
 
 Not covered: Ray's own ports have no password (keep a cluster in a network of its own), replicas
-that grow and shrink with the load, models that are split over several GPUs (vLLM does that).
+and clusters that grow and shrink with the load, models that are split over several GPUs (vLLM does
+that).
 """
 
 import contextlib
 import logging
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -88,12 +90,7 @@ def start_cluster(nodes: int = 1, cpus: int = 1) -> Iterator[Nodes]:
     or Ray does not start; it takes some 15 s on two cores.
     """
     check_counts(nodes=nodes, cpus=cpus)
-    if "ray" in sys.modules and _LOCAL not in os.environ:
-        raise LabError(
-            t("Ray was imported before labkit.cluster.", "Ray 在 labkit.cluster 之前就已导入。"),
-            t("Restart the kernel and begin with labkit.", "请重启内核，先用 labkit。"),
-        )
-    os.environ.setdefault(_LOCAL, "0")
+    _stay_on_loopback()
     ray = need_ray()
     if ray.is_initialized():
         raise LabError(
@@ -117,11 +114,26 @@ def start_cluster(nodes: int = 1, cpus: int = 1) -> Iterator[Nodes]:
 
 
 def join_cluster(address: str | None = None) -> None:
-    """Connect this process to a cluster; None: the one in RAY_ADDRESS.
+    """Connect this process to a cluster; None: the one in RAY_ADDRESS, else one on this computer.
 
-    Usage: ``join_cluster("10.0.0.1:6379")``. What tasks print stays in Ray's own logs.
+    Usage: ``join_cluster("10.0.0.1:6379")``. What tasks print stays in Ray's own logs. Raises
+    LabError when no cluster answers there within 5 s, or it has another Ray or Python.
     """
-    need_ray().init(address, log_to_driver=False, logging_level=logging.ERROR)
+    address = address or os.environ.get("RAY_ADDRESS") or "auto"
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if port.isdigit():  # else a word of Ray's, as "auto" is
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            if socket.gethostbyname(host.strip("[]")).startswith("127."):
+                _stay_on_loopback()
+        need_ray().init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError) as error:
+        raise LabError(
+            t(f"No Ray cluster to join at {address}: {error}",
+              f"无法加入位于 {address} 的 Ray 集群：{error}"),
+            t("Start one there with: ray start --head; or unset RAY_ADDRESS to start one here.",
+              "请在那里运行 ray start --head 启动集群；或取消 RAY_ADDRESS，改为在本机启动。"),
+        ) from error  # fmt: skip
 
 
 def need_ray() -> Any:
@@ -146,7 +158,7 @@ def sweep(work: Callable[[V], T], values: Sequence[V], *, cpus: float = 1) -> li
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return [work(value) for value in track(list(values), title)]
-    task = ray.remote(num_cpus=cpus, max_retries=TRIES)(work)
+    task = ray.remote(num_cpus=cpus, max_retries=TRIES)(lambda value: work(value))  # or a partial
     waiting = [task.remote(value) for value in values]
     try:
         return [ray.get(one) for one in track(waiting, title)]
@@ -210,6 +222,16 @@ def replica_processes(server: Server) -> "list[psutil.Process]":
             if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::ServeReplica"):
                 found.append(process)
     return found
+
+
+def _stay_on_loopback() -> None:
+    """Before Ray is imported."""
+    if "ray" in sys.modules and _LOCAL not in os.environ:
+        raise LabError(
+            t("Ray was imported before labkit.cluster.", "Ray 在 labkit.cluster 之前就已导入。"),
+            t("Restart the kernel and begin with labkit.", "请重启内核，先用 labkit。"),
+        )
+    os.environ.setdefault(_LOCAL, "0")
 
 
 def _add_node(cluster: Any, node: dict[str, Any]) -> None:

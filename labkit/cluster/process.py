@@ -50,6 +50,7 @@ def _start(order: dict[str, Any], ends: contextlib.ExitStack) -> None:
     if os.environ.get("RAY_ADDRESS"):
         join_cluster()
         ends.callback(need("ray").shutdown)
+        _check_room(order["replicas"] * order["n_threads"])
     else:  # each node has room for all: where one dies, the others take its replicas
         ends.enter_context(start_cluster(order["nodes"], order["replicas"] * order["n_threads"]))
     serve = need("ray.serve")
@@ -76,21 +77,33 @@ def _start(order: dict[str, Any], ends: contextlib.ExitStack) -> None:
         ) from error
 
 
+def _check_room(wanted: int) -> None:
+    """Ray itself would wait for further machines without end."""
+    cpus = int(need("ray").cluster_resources().get("CPU", 0))
+    if cpus < wanted:
+        raise LabError(
+            t(f"The cluster has {cpus} CPUs, the replicas need {wanted}.",
+              f"集群有 {cpus} 个 CPU，副本需要 {wanted} 个。"),
+            t("Take fewer replicas, or let more machines join the cluster.",
+              "请减少副本，或让更多机器加入集群。"),
+        )  # fmt: skip
+
+
 def _app_builder(order: dict[str, Any]) -> Callable[[], Any]:
     """What a replica calls for its app, on its own machine; Ray Serve wants a plain function."""
-    alone = not os.environ.get("RAY_ADDRESS")
+    alone = need("ray.util").get_node_ip_address() == "127.0.0.1"
 
     def build() -> Any:
         if alone:
-            _stay_on_loopback()
+            _close_port()
         return make_app(order | {"gguf": str(gguf_of(locate(order["model"])))})
 
     return build
 
 
-def _stay_on_loopback() -> None:
-    """A replica opens a port for other replicas on all addresses, without a password; Ray 2.60 has
-    no setting for it."""
+def _close_port() -> None:
+    """To the network. A replica opens it for other replicas on all addresses and without a
+    password; Ray 2.60 has no setting for it."""
     replica: Any = need("ray.serve._private.replica")
     add_port = replica.add_port_to_grpc_server
     replica.add_port_to_grpc_server = lambda server, address: add_port(
