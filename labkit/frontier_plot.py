@@ -5,7 +5,7 @@ Usage: ``draw_frontier(lab.compare("pocket/llama3"))``
 
 from .evaluation import Comparison
 from .i18n import t
-from .plots import COLOURS, Plot, drawing
+from .plots import LINES, Plot, drawing
 from .recommendation import frontier
 from .units import show_bytes
 
@@ -25,16 +25,16 @@ def draw_frontier(table: Comparison) -> Plot:
         axes.plot(
             [row.file_size for row in best],
             [row.kl_mean for row in best],
-            color=COLOURS[5], linewidth=1, label=t("frontier", "前沿"),
+            color=LINES[1], linewidth=1, label=t("frontier", "前沿"),
         )  # fmt: skip
         for mark, name in (("o", "GGUF"), ("s", "Transformers")):
-            axes.plot([], [], mark, color=COLOURS[0], markersize=6, label=name)
+            axes.plot([], [], mark, color=LINES[0], markersize=6, label=name)
         for row in rows:
             mark = "o" if files[row.format].suffix == ".gguf" else "s"
-            fill = COLOURS[0] if row in best else "white"
+            fill = LINES[0] if row in best else "white"
             kl = row.kl_mean or 0.0
             place = (row.file_size, kl)
-            look = {"markersize": 6, "markeredgecolor": COLOURS[0], "markerfacecolor": fill}
+            look = {"markersize": 6, "markeredgecolor": LINES[0], "markerfacecolor": fill}
             axes.plot(*place, mark, **look)
             crowded = any(
                 0.95 < row.file_size / other.file_size < 1.05

@@ -5,7 +5,8 @@ Usage: ``draw_bars({"Llama-2-7B": 524288, "Llama-3-8B": 131072}, title="…", sh
 A figure is a PNG with its description in the reader's language: as alt text for static pages, and
 in words that fold out below it, since JupyterLab gives a PNG no alt text. Colours are those that
 colour-blind readers tell apart (Okabe and Ito 2008; cividis), and no figure relies on them alone:
-bars and cells carry their values, lines their own marks and dashes.
+bars and cells carry their values, lines their own marks and dashes. What is drawn stands out from
+the page by 3 to 1 (WCAG 2.2, 1.4.11): light bars and dots have a dark edge, lines are never light.
 
 Not covered: figures that move, and figures drawn by pyplot; nothing global is changed.
 """
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from .training_report import Comparison
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-"""Okabe and Ito's palette, the strongest contrasts first."""
+"""Okabe and Ito's palette, for areas."""
+
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+"""Of that palette what a thin line can be drawn with."""
+
+EDGE = {"edgecolor": "#404040", "linewidth": 0.8}
+"""Around areas, for some of the palette hardly differ from a white page."""
 
 CHINESE_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
@@ -113,7 +120,7 @@ def draw_bars(
                 if label not in numbers:
                     continue
                 at = kinds.index(groups[label]) if groups and label in groups else n
-                look = {"color": COLOURS[at % 8], "edgecolor": "white", "linewidth": 0}
+                look = {"facecolor": COLOURS[at % 8], **EDGE}
                 hatch = HATCHES[(at // 8 if groups else n) % len(HATCHES)]
                 place = row + (n - (len(series) - 1) / 2) * thick
                 axes.barh(place, numbers[label], thick * 0.92, hatch=hatch, **look)
@@ -160,7 +167,7 @@ def draw_lines(
     show_x, show_y = show_x or _number, show_y or _number
     with drawing(title, 3.9) as (axes, save):
         for n, (name, points) in enumerate(lines.items()):
-            look = {"color": COLOURS[n % 7], "marker": MARKS[n % 8], "linestyle": DASHES[n % 4]}
+            look = {"color": LINES[n % 5], "marker": MARKS[n % 8], "linestyle": DASHES[n % 4]}
             axes.plot(*zip(*points, strict=True), label=name, markersize=4.5, **look)
         for name, height in (limits or {}).items():
             axes.axhline(height, color="black", linewidth=0.8)
@@ -265,7 +272,7 @@ def draw_timeline(
     with drawing(title, 1.0 + 0.62 * len(lanes)) as (axes, save):
         for n, lane in enumerate(lanes):
             mine = sorted((_day(day), name) for day, other, name in events if other == lane)
-            colour = COLOURS[n % 7]
+            colour = LINES[n % 5]
             axes.axhline(n, color=colour, alpha=0.35, linewidth=1)
             axes.plot([day for day, _ in mine], [n] * len(mine), "o", color=colour, markersize=5)
             free = [date.min, date.min]  # until when the space above and below is taken
@@ -339,7 +346,7 @@ def _write_ticks(axis: Any, show: Show) -> None:
 def _legend(axes: Any, names: Sequence[str], hatched: bool) -> None:
     patch = need("matplotlib.patches").Patch
     keys = [
-        patch(facecolor=COLOURS[n % 8], edgecolor="white", linewidth=0,
+        patch(facecolor=COLOURS[n % 8], **EDGE,
               hatch=HATCHES[n % len(HATCHES)] if hatched else "", label=name)
         for n, name in enumerate(names)
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from labkit import plots
 from labkit.i18n import use_language
 from labkit.plots import Plot, chinese_font, draw_bars, draw_heatmap, draw_lines, draw_timeline
+from labkit.widgets import cost_explorer, memory_bars, quantization_explorer
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,29 @@ def _predicted(kind: int, left: int, up: int, corner: int) -> int:
 
 def rgb(code: str) -> tuple[int, ...]:
     return tuple(bytes.fromhex(code[1:]))
+
+
+def contrast(code: str) -> float:
+    """With white, as WCAG 2.2 has it."""
+    parts = (value / 255 for value in rgb(code))
+    r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 1.05 / (0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05)
+
+
+def test_what_is_drawn_stands_out_from_the_page():
+    assert contrast("#767676") == pytest.approx(4.54, abs=0.01)  # the grey that WCAG's readers know
+    drawn = [
+        *plots.LINES,
+        str(plots.EDGE["edgecolor"]),
+        *memory_bars.COLOURS.values(),
+        *cost_explorer.COLOURS.values(),
+        *(getattr(quantization_explorer, part) for part in ("BEFORE", "AFTER", "LOST")),
+    ]
+    assert {code: contrast(code) for code in drawn if contrast(code) < 3} == {}
+
+
+def test_light_bars_have_a_dark_edge():
+    assert rgb(str(plots.EDGE["edgecolor"])) in pixels(draw_bars({"a": 1}, title="T"))
 
 
 def test_bars_tell_their_values_in_words_and_show_their_groups_colours():

@@ -17,7 +17,7 @@ SLIDERS = (
 )  # fmt: skip
 """Assumptions that can be moved; all others stay as they were given."""
 
-COLOURS = {"people": "#CC79A7", "machines_cost": "#0072B2", "use": "#E69F00"}
+COLOURS = {"people": "#CC79A7", "machines_cost": "#0072B2", "use": "#D55E00"}
 
 
 class CostExplorer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..i18n import t
 from ..units import show_bytes
 
-COLOURS = {"weights": "#4878a8", "kv_cache": "#e0923b", "runtime": "#6a9f58"}
+COLOURS = {"weights": "#0072B2", "kv_cache": "#D55E00", "runtime": "#009E73"}
 
 
 @dataclass(frozen=True)

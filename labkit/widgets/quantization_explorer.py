@@ -39,7 +39,7 @@ SHOWN = 64
 """How many weights of the row are drawn; errors are of the whole row."""
 
 BINS = 41
-BEFORE, AFTER, LOST = "#b0bec5", "#0072B2", "#D55E00"
+BEFORE, AFTER, LOST = "#808080", "#0072B2", "#D55E00"
 
 
 @dataclass(frozen=True)

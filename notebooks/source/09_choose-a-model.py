@@ -274,10 +274,10 @@ sampling = 4 * c["vocab_size"]
 print(show_bytes(buffer), buffer + sampling == e.runtime)
 
 # %% [markdown] lang="en"
-# That is the whole equation. Here it is for every GGUF type of this model, with a slider for the context (a picture in the printed version). Watch the orange part grow.
+# That is the whole equation. Here it is for every GGUF type of this model, with a slider for the context (a picture in the printed version). Watch the red part grow.
 
 # %% [markdown] lang="zh"
-# 等式到这里就齐了。下面把它用在这个模型的所有 GGUF 类型上，上下文可以用滑块调（静态页面上是一张图）。注意看橙色部分怎么变长。
+# 等式到这里就齐了。下面把它用在这个模型的所有 GGUF 类型上，上下文可以用滑块调（静态页面上是一张图）。注意看红色部分怎么变长。
 
 # %%
 from dataclasses import replace
