@@ -8,15 +8,18 @@ Usage: ``make_bundle("/media/stick/class", ["Qwen/Qwen2.5-0.5B-Instruct"])``
     lessons/en, lessons/zh        the notebooks
     wheels/requirements.txt       every package by version; beside it the wheels, if wanted
 
-Not covered: Python itself; wheels are those of the system on which the bundle is made.
+Not covered: Python itself; wheels are those of the system and the kind of machine (CPU, CUDA) on
+which the bundle is made.
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from .errors import LabError
@@ -32,6 +35,12 @@ from .units import MiB, show_bytes
 SUMS = "SHA256SUMS"
 
 PROJECT = "open-llm-family-lab"
+EXTRAS = "models,llama,gptq,finetune,serve,search,app,scale,lab"
+"""All that the lessons use; of ``all`` only what tests need is left out."""
+
+TORCH_INDEX = "https://download.pytorch.org/whl/"
+"""Where PyTorch keeps builds for one kind of machine, such as ``cpu``: the last part of a version
+``2.13.0+cpu``, and the last part of this address."""
 
 README = """Open LLM Family Lab: a class without a network
 
@@ -40,6 +49,7 @@ Use it in place     export LABKIT_BUNDLE=/path/to/this/folder
 Copy it to a disk   labkit bundle restore .
 Share it in a room  labkit mirror --bundle . --host 0.0.0.0
 Packages            pip install --no-index --find-links wheels -r wheels/requirements.txt
+                    pip install --no-index --find-links wheels open-llm-family-lab
 
 
 开源大模型家族实验室：不联网也能上课
@@ -49,6 +59,7 @@ Packages            pip install --no-index --find-links wheels -r wheels/require
 拷到本机  labkit bundle restore .
 给全班用  labkit mirror --bundle . --host 0.0.0.0
 装软件包  pip install --no-index --find-links wheels -r wheels/requirements.txt
+          pip install --no-index --find-links wheels open-llm-family-lab
 """
 
 
@@ -239,20 +250,34 @@ def _copy(copies: list[tuple[Path, Path]], home: Path) -> None:
 def _list_packages(folder: Path, wheels: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "requirements.txt"
-    versions = installed_versions(f"{PROJECT}[models,llama,serve,lab]")
+    versions = installed_versions(f"{PROJECT}[{EXTRAS}]")
     lines = "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()))
     listed.write_text(lines, encoding="utf-8")
     if not wheels:
         return
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder)]
+    torch = version("torch")
+    _, _, build = torch.partition("+")
+    if build:  # the registry's own brings what is not installed here, such as gigabytes of CUDA
+        index = os.environ.get("LABKIT_TORCH_INDEX", TORCH_INDEX + build)
+        _make_wheels(folder, "--index-url", index, "--timeout", "10", "--retries", "1",
+                     f"torch=={torch}")  # fmt: skip
     source = Path(__file__).parents[1]
-    own = [str(source)] if (source / "pyproject.toml").is_file() else []
-    done = subprocess.run([*command, "-r", str(listed), *own], capture_output=True, text=True)
+    checkout = (source / "pyproject.toml").is_file()
+    own = str(source) if checkout else f"{PROJECT}=={version(PROJECT)}"
+    _make_wheels(folder, "--find-links", str(folder), "-r", str(listed), own)
+
+
+def _make_wheels(folder: Path, *what: str) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), *what]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         raise LabError(
             t(f"pip could not make the wheels: {last}", f"pip 未能生成 wheel：{last}"),
-            t("Go online and try again.", "请联网后重试。"),
+            t(
+                "Go online and try again; LABKIT_TORCH_INDEX names another index for PyTorch.",
+                "请联网后重试；PyTorch 的下载地址可用 LABKIT_TORCH_INDEX 另行指定。",
+            ),
         )
 
 
@@ -262,8 +287,6 @@ def installed_versions(root: str) -> dict[str, str]:
     Usage: ``installed_versions("open-llm-family-lab[models,lab]")``. The requirement itself and
     what is not installed are left out, and so are local versions (``+cpu``).
     """
-    from importlib.metadata import PackageNotFoundError, distribution
-
     requirement = need("packaging.requirements").Requirement
     versions: dict[str, str] = {}
     waiting = [requirement(root)]

@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 import frame  # noqa: E402
 from cgroups import make_cgroup  # noqa: E402
 
+from labkit.bundles import make_bundle  # noqa: E402
 from labkit.diagnosis import lessons  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -73,6 +74,24 @@ def test_the_wheel_alone_brings_lessons_picker_and_doctor(tmp_path: Path, wheels
     assert not packages["torch"]["installed"]
     pocket = "import labkit.pocket as p; print(len(p.NAMES))"
     assert int(run(python, "-c", pocket)) >= 9
+
+
+def test_a_class_installs_from_the_stick_without_a_network(tmp_path: Path) -> None:
+    """What README.txt on the stick says, in an empty environment; then lessons run from it."""
+    stick = make_bundle(tmp_path / "stick", wheels=True).folder
+    lines = [
+        line for line in (stick / "README.txt").read_text("utf-8").splitlines() if "pip" in line
+    ]
+    python = venv(tmp_path / "venv")
+    for line in lines[: len(lines) // 2]:  # the other half says the same in Chinese
+        command = line[line.index("install") :].split()
+        run(ROOT / ".ci" / "offline", python, "-m", "pip", "--quiet", *command, cwd=stick)
+    labkit, clean = python.with_name("labkit"), without_ours()
+    packages = json.loads(run(labkit, "doctor", "--json", cwd=stick, env=clean))["packages"]
+    lacking = {row["name"] for row in packages if not row["installed"]} - {"gptqmodel"}
+    assert lacking == set()
+    said = run(labkit, "chat", "pocket/qwen2.5", "Which sizes does Qwen2.5 come in?", env=clean)
+    assert "0.5B, 1.5B, 3B" in said
 
 
 # --- Colab and Kaggle
