@@ -358,12 +358,12 @@ switch_adapters(tuned, "clinic")
 print("on, much is gone:", sum(kept["lora"]) < 0.7 * sum(kept["base"]))
 
 # %% [markdown] lang="en"
-# Both halves of the truth. **Off**, nothing is lost: W was never touched. **On**, the model has forgotten most of it, here even more than full tuning has. Why so much? A network of a few million weights has no room to spare; the learning rate is four times that of full tuning; and for 300 steps it saw nothing but triage: whatever was asked, "red" paid off. No part of the loss spoke for the old skills.
+# Both halves of the truth. **Off**, nothing is lost: W was never touched. **On**, the model has forgotten most of it, here even more than full tuning has. Why so much? A network of a few million weights has no room to spare; the learning rate is four times that of full tuning; and for 450 steps it saw nothing but triage: whatever was asked, "red" paid off. No part of the loss spoke for the old skills.
 #
 # Large models suffer less, but they do. On Llama-2-7B, tuned for code and mathematics, LoRA learnt less than full tuning and forgot less (Biderman et al., May 2024, arXiv 2405.09673).
 
 # %% [markdown] lang="zh"
-# 两半真相都在这里。**关掉**适配器，什么也没丢：W 根本没动过。**打开**，大半都忘了，在这里甚至比全量微调忘得还多。为什么这么厉害？几百万个权重的网络没有富余的地方；学习率是全量微调的四倍；而且这 300 步里它眼里只有分诊：不管问什么，答“红色”就有奖。损失里没有哪一项替原有能力说话。
+# 两半真相都在这里。**关掉**适配器，什么也没丢：W 根本没动过。**打开**，大半都忘了，在这里甚至比全量微调忘得还多。为什么这么厉害？几百万个权重的网络没有富余的地方；学习率是全量微调的四倍；而且这 450 步里它眼里只有分诊：不管问什么，答“红色”就有奖。损失里没有哪一项替原有能力说话。
 #
 # 大模型忘得轻一些，但也会忘。在 Llama-2-7B 上用代码和数学数据微调，LoRA 比全量微调学得少，忘得也少（Biderman 等，2024 年 5 月，arXiv 2405.09673）。
 
