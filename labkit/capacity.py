@@ -11,7 +11,7 @@ Usage: ``print(plan_capacity("Qwen2.5-7B", "RTX 4090", users=500))``
 The second line is Little's law: requests at once = requests a second × seconds each takes. Tokens/s
 of a replica is a published figure where one is known for this GPU and this size; else memory
 bandwidth bounds it (see :mod:`labkit.speed`): each step reads the weights once for all answers, and
-each answer's own cache. That bound leaves out the prompts, so the plan says how it was reached.
+each answer's own cache. That leaves out the prompts, so the plan says how it was reached.
 
 Not covered: prompts shared between requests, queues at an uneven load (the headroom stands for
 them), the network, and whether the model is good enough.
@@ -99,8 +99,8 @@ class Plan(ShowsTable):
 
     gpus_per_replica: over which one copy is split. slots: answers whose cache fits in a replica.
     replica_tokens_per_second: output of one replica with its slots in use; measured: whether
-    that is a published figure, or a bound from memory bandwidth. limited_by: "throughput", "cache"
-    or "spare". place: "one machine", "one rack" or "several places". rent, buy: US dollars, a
+    that is a published figure, or an estimate from bandwidth. limited_by: "throughput", "cache" or
+    "spare". place: "one machine", "one rack" or "several places". rent, buy: US dollars, a
     month and once, for all GPUs; None where no price is known. old_prices: when they were read.
     """
 
@@ -136,7 +136,7 @@ class Plan(ShowsTable):
                 t("A replica writes, tokens/s", "单副本输出（词元/秒）"),
                 f"{self.replica_tokens_per_second:,.0f}"
                 + t(" (published)", "（公开数据）") * self.measured
-                + t(" (bound)", "（上限估算）") * (not self.measured),
+                + t(" (estimate)", "（估算）") * (not self.measured),
             ),
             (
                 t("Replicas", "副本数"),
@@ -261,9 +261,14 @@ def step_speed(one: Estimate, bandwidth: float, at_once: int, share: float, gpus
     Usage: ``step_speed(estimate, 1e12, at_once=16, share=0.6)``. bandwidth: bytes a second of one
     GPU. With experts, more answers touch more of them: all are counted once there are several.
     """
-    weights = one.read_per_token if at_once == 1 else one.weights
+    weights = one.weights if at_once > 1 and _has_experts(one) else one.read_per_token
     seconds = (weights + at_once * one.kv_cache // one.batch) / (gpus * bandwidth * share)
     return at_once / seconds
+
+
+def _has_experts(one: Estimate) -> bool:
+    """A token passes by much of the weights; embeddings alone, which it does too, are less."""
+    return one.read_per_token < 0.7 * one.weights
 
 
 def _replica_speed(
@@ -292,12 +297,12 @@ def _replica_speed(
             t(f"The bandwidth of {gpu} is not known.", f"不知道 {gpu} 的显存带宽。"),
             t("Give tokens_per_second=….", "请给出 tokens_per_second=…。"),
         )
-    share = (SHARE_OF_EXPERTS if one.read_per_token < 0.7 * one.weights else SHARE)[0]
+    share = (SHARE_OF_EXPERTS if _has_experts(one) else SHARE)[0]
     speed = step_speed(one, peaks[0], at_once, share, split)
     return speed, False, t(
-        f"Throughput: a bound from bandwidth with {at_once} answers at once and {share:.0%} of its "
-        "peak; reading prompts is not in it. Measure your own before you buy.",
-        f"吞吐量：按带宽估算的上限，同时 {at_once} 个回答，取峰值的 {share:.0%}；"
+        f"Throughput: estimated from {share:.0%} of the bandwidth, {at_once} answers at once; "
+        "reading prompts is not in it. Measure your own before you buy.",
+        f"吞吐量：按带宽估算，同时 {at_once} 个回答，取峰值的 {share:.0%}；"
         "不含读提示的时间。购买之前请自己测。",
     )  # fmt: skip
 

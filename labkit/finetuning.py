@@ -32,7 +32,7 @@ from .machine import cache_folder
 from .pocket.corpus import held_out
 from .progress import Callback
 from .scoring import answers
-from .storage import digest
+from .storage import alone, digest
 from .tasks import SPLITS, Task, load_task
 from .training import open_base, train
 from .training_advice import Plan
@@ -134,17 +134,18 @@ def train_on(
     dtype = DTYPES[settings.precision or default_precision(settings.method)]
     parts = (base_digest(location), settings, dtype, tuple(samples), tuple(validation))
     folder = cache_folder() / "finetune" / f"samples-{_trained_by(*parts)}"
-    if reuse and (folder / "adapter_config.json").is_file():
-        quant = settings.quant if settings.method == "qlora" else None
-        found = load_base(location.name, dtype=dtype, quant=quant)
-        load_adapter(found, folder, "default")
-        return found
-    trained = open_base(location.name, settings, dtype)
-    work = folder.with_name(f"{folder.name}.checkpoints")
-    train(trained, samples, validation, settings, work, identity=folder.name)
-    save_adapter(trained, folder)
-    shutil.rmtree(work)
-    return trained
+    with alone(folder):
+        if reuse and (folder / "adapter_config.json").is_file():
+            quant = settings.quant if settings.method == "qlora" else None
+            found = load_base(location.name, dtype=dtype, quant=quant)
+            load_adapter(found, folder, "default")
+            return found
+        trained = open_base(location.name, settings, dtype)
+        work = folder.with_name(f"{folder.name}.checkpoints")
+        train(trained, samples, validation, settings, work, identity=folder.name)
+        save_adapter(trained, folder)
+        shutil.rmtree(work)
+        return trained
 
 
 def read_settings(location: Location, method: str, options: dict[str, Any]) -> Settings:
@@ -246,8 +247,11 @@ def _tune_all(
     for job, key, report in zip(jobs, keys, found, strict=True):
         if report is None:
             assert prepared is not None
-            report = _tune(job, *prepared, old_skills, measure_memory, callback)
-            keep_report(report, key)
+            with alone(job.out):
+                report = find_report(job.out, key) if reuse else None  # another made it meanwhile
+                if report is None or (measure_memory and not report.peak_memory):
+                    report = _tune(job, *prepared, old_skills, measure_memory, callback)
+                    keep_report(report, key)
         yield replace(report, model=job.location.name, notes=report.notes or _notes(job))
 
 

@@ -66,16 +66,25 @@ def replacing(path: Path, size: int, *, folder: bool = False) -> Iterator[Path]:
         # numpy says how much it could write, but not why; EFBIG: more than a FAT disk can hold.
         if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise _no_room(path, size, shutil.disk_usage(parent).free) from error
-        raise LabError(
-            t(
-                f"'{error.filename or path}' cannot be written: {error.strerror}.",
-                f"无法写入 '{error.filename or path}'：{error.strerror}。",
-            ),
-            t(
-                "Choose a folder that you may write to; LABKIT_CACHE moves the cache.",
-                "请换一个可写的目录；缓存位置可用环境变量 LABKIT_CACHE 更改。",
-            ),
-        ) from error
+        raise _not_written(error.filename or path, error) from error
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time makes what will stand at path; another waits until the first is done.
+
+    Usage: ``with alone(folder): …``. For what takes minutes and keeps its progress beside path, as
+    a training does; where that does not matter, :func:`replacing` is enough. A process that is
+    killed holds nobody up. Raises LabError when the folder cannot be written.
+    """
+    from .extras import need
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with need("filelock").FileLock(path.with_name(f".{path.name}.lock")):
+            yield
+    except PermissionError as error:
+        raise _not_written(error.filename or path, error) from error
 
 
 def check_room(path: Path, size: int) -> None:
@@ -86,6 +95,19 @@ def check_room(path: Path, size: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < size:
         raise _no_room(path, size, free)
+
+
+def _not_written(path: object, error: OSError) -> LabError:
+    return LabError(
+        t(
+            f"'{path}' cannot be written: {error.strerror}.",
+            f"无法写入 '{path}'：{error.strerror}。",
+        ),
+        t(
+            "Choose a folder that you may write to; LABKIT_CACHE moves the cache.",
+            "请换一个可写的目录；缓存位置可用环境变量 LABKIT_CACHE 更改。",
+        ),
+    )
 
 
 def _no_room(path: Path, size: int, free: int) -> LabError:

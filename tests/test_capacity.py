@@ -53,12 +53,17 @@ def test_long_answers_are_limited_by_the_cache():
 
 
 def test_the_bound_by_hand():
-    """One answer reads the weights for itself; sixteen share one reading and add their caches."""
+    """One answer reads the weights for itself; sixteen share one reading and add their caches.
+    Of the embeddings a token reads one row; of experts, sixteen together may want all."""
     one = estimate("Qwen2.5-7B", quant="bf16", context=1300, engine="transformers")
     alone = step_speed(one, 1e12, 1, 0.5)
     assert alone == pytest.approx(0.5e12 / (one.read_per_token + one.kv_cache))
     crowd = step_speed(one, 1e12, 16, 0.5)
-    assert crowd == pytest.approx(16 * 0.5e12 / (one.weights + 16 * one.kv_cache))
+    assert crowd == pytest.approx(16 * 0.5e12 / (one.read_per_token + 16 * one.kv_cache))
+    experts = estimate("Mixtral-8x7B", quant="bf16", context=1300, engine="transformers")
+    crowd_of_experts = step_speed(experts, 1e12, 16, 0.5)
+    total = experts.weights + 16 * experts.kv_cache
+    assert crowd_of_experts == pytest.approx(16 * 0.5e12 / total)
     assert 12 * alone < crowd < 16 * alone
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -122,6 +123,22 @@ def test_a_finished_training_is_found_again(small, monkeypatch):
     (first.folder / "adapter_model.safetensors").unlink()
     assert tune(old_skills=OLD[:3]).exact_match_after == first.exact_match_after
     assert steps
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_two_who_train_the_same_at_once_take_turns(small, reuse):
+    steps = []
+    options = QUICK | {"measure_memory": False, "seed": 6 + reuse, "reuse": reuse}
+
+    def tune(_):
+        return finetune(BASE, small, callback=lambda done, _: steps.append(done), **options)
+
+    with ThreadPoolExecutor(2) as both:
+        one, other = both.map(tune, range(2))
+    trained = [1, 2, 3, 4]
+    assert steps == (trained if reuse else trained * 2)  # never mixed, and once where it may be
+    assert one.exact_match_after == other.exact_match_after and one.folder == other.folder
+    assert (one == other) == reuse
 
 
 def test_an_adapter_is_trained_on_samples_as_they_are(small):

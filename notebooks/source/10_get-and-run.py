@@ -45,10 +45,10 @@ mirror = running.enter_context(serve_mirror({NAME: pocket.folder("qwen2.5")}))
 os.environ["HF_ENDPOINT"] = os.environ["MODELSCOPE_ENDPOINT"] = mirror.url
 
 # %% [markdown] lang="en"
-# `HF_ENDPOINT` is all a client needs to know. Set it, and `HF_HOME`, **before** anything imports `huggingface_hub`: it reads both only once.
+# `HF_ENDPOINT` is all a client needs to know. Set it, and `HF_HOME`, **before** anything imports `huggingface_hub`: it reads both only once. labkit looks at the address each time, so we can change it below.
 
 # %% [markdown] lang="zh"
-# 客户端只需要知道 `HF_ENDPOINT`。它和 `HF_HOME` 都要在导入 `huggingface_hub` **之前**设好，因为它只在导入时读一次。
+# 客户端只需要知道 `HF_ENDPOINT`。它和 `HF_HOME` 都要在导入 `huggingface_hub` **之前**设好，因为它只在导入时读一次。labkit 每次都重新看这个地址，所以后面可以改。
 
 # %% [markdown] lang="en"
 # ## Before the first byte
@@ -71,12 +71,12 @@ for file in plan.files:
     print(f"{file.size:>10,}  {file.digest[:12]}…  {file.name}")
 
 # %% [markdown] lang="en"
-# Every file comes with a hash: SHA-256 for weights, git's SHA-1 for the rest. A file counts as arrived only when its size and hash agree, so it does not matter who passed it on.
+# Every file comes with a hash: SHA-256 for weights, git's SHA-1 for the rest. A file counts as arrived only when its size and hash agree, which catches damage on the way. It does not catch a dishonest mirror, for the hashes come from it too: compare them with the maker's page.
 #
 # And not everything in a repository is fetched. Here is a repository as one sometimes meets it, with code and with weights in Python's own format, pickle, which can run any program when it is opened:
 
 # %% [markdown] lang="zh"
-# 每个文件都带着哈希值：权重用 SHA-256，其余用 git 的 SHA-1。大小和哈希都对上，文件才算到手，所以中间经过谁的手都没关系。
+# 每个文件都带着哈希值：权重用 SHA-256，其余用 git 的 SHA-1。大小和哈希都对上，文件才算到手，传输中的损坏都查得出来。但这防不了作假的镜像，因为哈希值也是它给的：要和厂商页面上的核对。
 #
 # 仓库里的东西也不是全都下载。有时会遇到下面这样的仓库：里面有代码，还有用 Python 自己的 pickle 格式存的权重，这种文件一打开就能运行任意程序：
 
@@ -94,10 +94,10 @@ except lab.LabError as error:
 wanted_files("someone/something", [*names, "model.safetensors"])
 
 # %% [markdown] lang="en"
-# With safetensors beside them, code and pickle are simply left where they are. Safetensors and GGUF hold numbers and nothing else.
+# With safetensors beside them, code and pickle are simply left where they are. Safetensors and GGUF hold numbers and descriptions (GGUF also the tokenizer and the chat template), and no program that runs when they are opened.
 
 # %% [markdown] lang="zh"
-# 只要旁边有 safetensors，就拿它，代码和 pickle 一概不碰。safetensors 和 GGUF 里只有数字，没有别的。
+# 只要旁边有 safetensors，就拿它，代码和 pickle 一概不碰。safetensors 和 GGUF 里只有数字和说明（GGUF 还带分词器和对话模板），没有一打开就运行的程序。
 
 # %% [markdown] lang="en"
 # ## Fetch
@@ -136,7 +136,7 @@ print(len(mirror.asked) - before, "requests")
 # What is on this disk and whole is used without the network. It lies in the Hub's own cache, where Transformers, vLLM and `hf` find it, too:
 
 # %% [markdown] lang="zh"
-# 磁盘上有的，就不碰网络。它放在 Hugging Face 自己的缓存里，Transformers、vLLM 和 `hf` 命令也都找得到：
+# 磁盘上有完整的，就不碰网络。它放在 Hugging Face 自己的缓存里，Transformers、vLLM 和 `hf` 命令也都找得到：
 
 # %%
 from transformers import AutoConfig
@@ -430,7 +430,7 @@ draw_bars(shown, title="Tell me something. → ?", show=lambda p: f"{p:.1%}")
 # **Temperature** divides the logits before the softmax. Below 1 the likely get likelier, above 1 the tail rises; 0 means: always the first. The order of the tokens never changes.
 
 # %% [markdown] lang="zh"
-# **温度**是在 softmax 之前拿 logits 去除的那个数。小于 1，可能的更可能；大于 1，长尾抬起来；等于 0 表示永远取第一名。词元的名次始终不变。
+# **温度**就是 softmax 之前，logits 要除以的那个数。小于 1，可能的更可能；大于 1，长尾抬起来；等于 0 表示永远取第一名。词元的名次始终不变。
 
 # %%
 p = logits.softmax(-1)
@@ -484,10 +484,10 @@ for top_p in (0.5, 0.9, 0.99):
 print([kept(sure, top_p) < kept(logits, top_p) for top_p in (0.9, 0.99)])
 
 # %% [markdown] lang="en"
-# In the middle stands the sum, where the model is sure: hardly more than one token is left. On the right our open question: several. For facts, code and tools take temperature 0; for talk what the maker recommends, which stands in `generation_config.json`.
+# In the middle stands the sum, where the model is sure: hardly more than one token is left. On the right our open question: from one to dozens. For facts, code and tools take temperature 0; for talk what the maker recommends, which stands in `generation_config.json`. Models that think first are the exception: always take the maker's values, for at temperature 0 they may repeat themselves without end.
 
 # %% [markdown] lang="zh"
-# 中间一列是加法题，模型有把握，几乎只留下一个词元；右边一列是那个开放的问题，留下好几个。查事实、写代码、调工具，用温度 0；聊天就用厂商推荐的值，写在 `generation_config.json` 里。
+# 中间一列是加法题，模型有把握，几乎只留下一个词元；右边一列是那个开放的问题，少则一个，多则几十个。查事实、写代码、调工具，用温度 0；聊天就用厂商推荐的值，写在 `generation_config.json` 里。会先思考的模型例外：一律用厂商推荐的值，温度 0 可能让它没完没了地重复。
 
 # %% [markdown] lang="en"
 # ## A form for the answer
@@ -533,10 +533,10 @@ values = [json.loads(text)["answer"] for text in boxed]
 print("all valid JSON:", len(values) == 3, "| all right:", values == [46, 85, 86])
 
 # %% [markdown] lang="en"
-# Every answer is valid JSON, and nearly all are wrong. **A grammar guarantees the form, never the truth.** It put `{"answer": ` into the model's mouth; our pocket model has never seen an answer begin like that, and is lost. Large models have seen much JSON and are lost less easily, but the mechanism is the same. Ask for the form in the prompt as well, let the model think before the braces begin, or take the plain answer and write the JSON in your program:
+# Every answer is valid JSON, and the numbers are wrong. **A grammar guarantees the form, never the truth.** It put `{"answer": ` into the model's mouth; our pocket model has never seen an answer begin like that, and is lost. Large models have seen much JSON and are lost less easily, but the mechanism is the same. Ask for the form in the prompt as well, let the model think before the braces begin, or take the plain answer and write the JSON in your program:
 
 # %% [markdown] lang="zh"
-# 个个都是合法的 JSON，可几乎全是错的。**语法只保证格式，从不保证正确。** 它硬把 `{"answer": ` 塞进模型嘴里，而口袋模型从没见过这样开头的回答，于是迷路了。大模型见过大量 JSON，不太容易迷路，但道理一样。办法有三个：提示里也写明格式；让它在花括号之前先想；或者干脆要一个普通的回答，JSON 由你的程序来写：
+# 个个都是合法的 JSON，可数字都不对。**语法只保证格式，从不保证正确。** 它硬把 `{"answer": ` 塞进模型嘴里，而口袋模型从没见过这样开头的回答，于是迷路了。大模型见过大量 JSON，不太容易迷路，但道理一样。办法有三个：提示里也写明格式；让它在花括号之前先想；或者干脆要一个普通的回答，JSON 由你的程序来写：
 
 # %%
 print(json.dumps({"answer": int(answer("llama.cpp", SUMS[0]))}))
@@ -560,26 +560,25 @@ print("always whole")
 # %% [markdown] lang="en"
 # ## The prompt cache
 #
-# Before it writes, a model must read. For every token read it keeps keys and values (the KV cache), and a prompt that **begins** like the last one needs only its new part read. llama.cpp counts how many tokens it has really read:
+# Before it writes, a model must read. For every token read it keeps keys and values (the KV cache), and a prompt that **begins** like the last one needs only its new part read. We count the tokens that llama.cpp is given to read:
 
 # %% [markdown] lang="zh"
 # ## 提示缓存
 #
-# 模型写之前要先读。每读一个词元，它都会留下键和值（KV 缓存）；下一个提示只要**开头**和上一个相同，就只需读新的部分。llama.cpp 会数出它真正读了多少词元：
+# 模型写之前要先读。每读一个词元，它都会留下键和值（KV 缓存）；下一个提示只要**开头**和上一个相同，就只需读新的部分。我们来数一数，真正交给 llama.cpp 读的有多少词元：
 
 # %%
+from labkit.passes import PassCounter
+
 RULES = "Answer briefly. " * 10
+counter = PassCounter(MODEL)
 
 
 def read(system, question):
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    llama_cpp.llama_perf_context_reset(llama.ctx)
-    used = llama.create_completion(prompt, max_tokens=1, temperature=0)["usage"]
-    return used["prompt_tokens"], llama_cpp.llama_perf_context(llama.ctx).n_p_eval
+    answer = counter.answer(question, system)
+    return answer.prompt, answer.read
 
 
-llama.reset()
 print(read(RULES, "What is 12 + 34?"))
 
 # %% [markdown] lang="en"
@@ -604,8 +603,8 @@ print(read(RULES, "What is 12 + 35?"))
 # %% [markdown] lang="en"
 # ## Recap
 #
-# - A Hub lists files with sizes and hashes. Licence, size and room are known before the first byte; only safetensors and GGUF are fetched, never code.
-# - 404: spelling. 401 or 403: terms and a token. Cut off: try again, it goes on. A pointer: git-lfs.
+# - A Hub lists files with sizes and hashes. Licence, size and room are known before the first byte; of weights only safetensors and GGUF are fetched, and never code.
+# - 404, or 401 without a login: check the spelling first. Gated (401, 403): terms and a token. Cut off: try again, it goes on. A pointer: git-lfs.
 # - `HF_ENDPOINT` names a mirror, `modelscope:` chooses ModelScope, `#sha256=` checks a link.
 # - Transformers and llama.cpp give the same text; a wrong template ruins it in both.
 # - Temperature reshapes the distribution, top-p cuts its tail; a grammar guarantees the form and not the truth; bound its repetitions.
@@ -615,8 +614,8 @@ print(read(RULES, "What is 12 + 35?"))
 # %% [markdown] lang="zh"
 # ## 小结
 #
-# - 模型站列出文件、大小和哈希。许可证、大小、空间，下载前就都知道；只拿 safetensors 和 GGUF，不碰代码。
-# - 404 查拼写；401、403 先接受条款、再登录；中途断开就重试，会接着下；拿到指针就装 git-lfs。
+# - 模型站列出文件、大小和哈希。许可证、大小、空间，下载前就都知道；权重只拿 safetensors 和 GGUF，不碰代码。
+# - 404，或没登录时的 401：先查拼写；要授权的（401、403）：接受条款，再登录；中途断开就重试，会接着下；拿到指针就装 git-lfs。
 # - `HF_ENDPOINT` 指定镜像，`modelscope:` 选魔搭，`#sha256=` 核对链接。
 # - Transformers 和 llama.cpp 给出同样的文字；模板错了，两边都不行。
 # - 温度改变分布的形状，top-p 砍掉长尾；语法保证格式，不保证正确，重复次数要有上限。
@@ -692,10 +691,10 @@ verdicts = amount and {text: allows(engines["llama.cpp"], amount, text) for text
 course.check("10.gbnf", verdicts, {text: n < 3 for n, text in enumerate(TEXTS)})
 
 # %% [markdown] lang="en"
-# **4.** The cache holds the tokens of the last prompt. The next prompt has the same rules, but with the time of day in front of them. How many of its tokens can be taken from the cache? Compute it from the token ids of the two prompts, `last` and `next_one`. The check asks llama.cpp how many it has really read.
+# **4.** The cache holds the tokens of the last prompt. The next prompt has the same rules, but with the time of day in front of them. How many of its tokens can be taken from the cache? Compute it from the token ids of the two prompts, `last` and `next_one`. The check counts how many were really read.
 
 # %% [markdown] lang="zh"
-# **4.** 缓存里是上一个提示的词元。下一个提示的规则相同，只是最前面加上了当前时间。它有多少个词元可以直接用缓存？用两个提示的词元编号 `last` 和 `next_one` 来算。检查时会问 llama.cpp 实际读了多少。
+# **4.** 缓存里是上一个提示的词元。下一个提示的规则相同，只是最前面加上了当前时间。它有多少个词元可以直接用缓存？用两个提示的词元编号 `last` 和 `next_one` 来算。检查时会数实际读了多少。
 
 
 # %%
@@ -733,12 +732,12 @@ running.close()
 # %% [markdown] lang="en"
 # ## On real models
 #
-# Restart the kernel, leave out the section "A Hub on this computer", and write a real name at both places: `NAME = MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`, or `modelscope:` before it. Or GGUF files made by others: `lab.load("Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M")`. What is fetched once, in 16 bits and in Q4_K_M, and what it takes to run, by our estimate:
+# Restart the kernel. To fetch, `import labkit as lab` and give `plan_download` and `lab.load` the name `"Qwen/Qwen2.5-0.5B-Instruct"` (for `lab.load` also with `modelscope:` before it). Then set `MODEL` to that name and run on from "Two engines, one model"; the drills, exercise 1 and `running.close()` need our mirror. Or GGUF files made by others: `lab.load("Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M")`. What is fetched once, in 16 bits and in Q4_K_M, and what it takes to run, by our estimate:
 
 # %% [markdown] lang="zh"
 # ## 换成真实模型
 #
-# 重启内核，跳过“这台电脑上的模型站”那一节，两处都写真实的名字：`NAME = MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`，或者前面再加 `modelscope:`。也可以直接用别人做好的 GGUF：`lab.load("Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M")`。16 位和 Q4_K_M 各要下载多少（只下一次）、跑起来占多少内存，我们的估算是：
+# 重启内核。下载只需 `import labkit as lab`，再把 `"Qwen/Qwen2.5-0.5B-Instruct"` 交给 `plan_download` 和 `lab.load`（给 `lab.load` 时，前面可加 `modelscope:`）。然后把 `MODEL` 设成这个名字，从“两个引擎，一个模型”往下运行；故障演习、练习 1 和 `running.close()` 离不开我们的镜像。也可以直接用别人做好的 GGUF：`lab.load("Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M")`。16 位和 Q4_K_M 各要下载多少（只下一次）、跑起来占多少内存，我们的估算是：
 
 # %%
 from labkit.catalog import find

@@ -100,10 +100,10 @@ for row, answers in zip(test.rows, test.answers, strict=True):
     print(row.clients, 0.6 < row.requests_per_second * stay / row.clients < 1.1)
 
 # %% [markdown] lang="en"
-# It comes out a little low, since at the end of a run the last clients have nobody left to wait for. The planner below uses the law the other way round: from users to requests under way.
+# It may come out a little low: near the end, clients that are done send nothing more, so fewer requests are under way. The planner below uses the law the other way round: from users to requests under way.
 
 # %% [markdown] lang="zh"
-# 算出来略低一点，因为测试快结束时，最后几个客户端后面已经没人了。后面的规划会反过来用这条法则：由用户数算出同时在途的请求数。
+# 算出来可能略低一点：测试快结束时，做完的客户端不再发请求，在途的就少了。后面的规划会反过来用这条法则：由用户数算出同时在途的请求数。
 
 # %% [markdown] lang="en"
 # ## The tail
@@ -134,12 +134,12 @@ print(round(1 - 0.95**10, 2))
 # %% [markdown] lang="en"
 # ## Batching
 #
-# To write one token, a model reads all its weights once. To write one token for each of sixteen people, it can still read them once. One step of the pocket model by Transformers, for one sequence and for more:
+# To write one token, a model reads all its weights once. To write one token for each of sixteen people, it can still read them once. (In so small a model it is mostly the fixed cost of a call that is shared.) One step of the pocket model by Transformers, for one sequence and for more:
 
 # %% [markdown] lang="zh"
 # ## 批处理
 #
-# 写一个词元，模型要把全部权重读一遍。给十六个人各写一个词元，权重同样读一遍就够了。用 Transformers 让口袋模型走一步，先是一条序列，再逐渐加多：
+# 写一个词元，模型要把全部权重读一遍。给十六个人各写一个词元，权重同样读一遍就够了。（模型这么小，分摊掉的主要是每次调用的固定开销。）用 Transformers 让口袋模型走一步，先是一条序列，再逐渐加多：
 
 # %%
 from time import perf_counter
@@ -169,10 +169,10 @@ steps = {batch: step_seconds(batch) for batch in (1, 4, 16)}
 print(steps[16] < 8 * steps[1])
 
 # %% [markdown] lang="en"
-# Sixteen tokens for far less than the price of sixteen. On a GPU and a real model it can be worked out: a step takes the time to read the weights, once, and the cache of every answer. That bound for Qwen2.5-7B in bf16 on an RTX 4090, at 60 % of its memory bandwidth and 1,300 tokens an answer:
+# Sixteen tokens for far less than the price of sixteen. On a GPU and a real model it can be worked out: a step takes the time to read the weights, once, and the cache of every answer. That estimate for Qwen2.5-7B in bf16 on an RTX 4090, at 60 % of its memory bandwidth and 1,300 tokens an answer:
 
 # %% [markdown] lang="zh"
-# 十六个词元的代价，远不到一个的十六倍。真实模型在 GPU 上可以直接算：一步的时间，就是把权重读一遍，再把每个回答的缓存读一遍。下面是 Qwen2.5-7B（bf16）在 RTX 4090 上的上限，按显存带宽的 60% 计，每个回答 1,300 个词元：
+# 十六个词元的代价，远不到一个的十六倍。真实模型在 GPU 上可以直接算：一步的时间，就是把权重读一遍，再把每个回答的缓存读一遍。下面是 Qwen2.5-7B（bf16）在 RTX 4090 上的估算，按显存带宽的 60% 计，每个回答 1,300 个词元：
 
 # %%
 from labkit.capacity import step_speed
@@ -189,7 +189,7 @@ draw_lines(
         t("all together", "合计"): list(speeds.items()),
         t("each one", "每个回答"): [(n, speed / n) for n, speed in speeds.items()],
     },
-    title=t("Qwen2.5-7B on an RTX 4090, bound", "Qwen2.5-7B 在 RTX 4090 上（上限）"),
+    title=t("Qwen2.5-7B on an RTX 4090, estimate", "Qwen2.5-7B 在 RTX 4090 上（估算）"),
     x=t("answers at once (log scale)", "同时进行的回答（对数刻度）"),
     y=t("tokens/s (log scale)", "词元/秒（对数刻度）"),
     log_x=True,
@@ -197,10 +197,10 @@ draw_lines(
 )
 
 # %% [markdown] lang="en"
-# From 1 to 64 answers the total grows some 45-fold, and each one loses less than a third of its speed. That is what vLLM lives on: it puts a new request into the running batch at the next token (*continuous batching*) and keeps the caches in pages, so that no memory lies idle between them. llama.cpp's own `llama-server` does it too; the Python server of this course does not, it queues. Is the bound any good? A published run beside it:
+# From 1 to 64 answers the total grows some 48-fold, and each one loses about a quarter of its speed. That is what vLLM lives on: it puts a new request into the running batch at the next token (*continuous batching*) and keeps the caches in pages, so that no memory lies idle between them. llama.cpp's own `llama-server` batches like this, too; the Python server of this course does not, it queues. Is the estimate any good? A published run beside it:
 
 # %% [markdown] lang="zh"
-# 从 1 个回答到 64 个，合计速度涨到约 45 倍，而单个回答慢了不到三分之一。vLLM 靠的就是这个：新请求在下一个词元就并入正在跑的批次（*连续批处理*），缓存按页管理，中间不留空闲显存。llama.cpp 自带的 `llama-server` 也会；本课程用的 Python 服务不会，只排队。这个上限靠得住吗？旁边放一个公开的实测：
+# 从 1 个回答到 64 个，合计速度涨到约 48 倍，而单个回答只慢了约四分之一。vLLM 靠的就是这个：新请求在下一个词元就并入正在跑的批次（*连续批处理*），缓存按页管理，中间不留空闲显存。llama.cpp 自带的 `llama-server` 也会这样批处理；本课程用的 Python 服务不会，只排队。这个估算靠得住吗？旁边放一个公开的实测：
 
 # %%
 from labkit.quotes import throughputs
@@ -208,15 +208,15 @@ from labkit.quotes import throughputs
 for run in throughputs():
     context = run.input_tokens + run.output_tokens
     same = lab.estimate(run.model, quant="bf16", context=context, engine="transformers")
-    bounds = [step_speed(same, peak, run.concurrency, share) for share in (0.45, 0.85)]
+    guesses = [step_speed(same, peak, run.concurrency, share) for share in (0.45, 0.85)]
     print(run.model, run.engine, run.concurrency, run.tokens_per_second, run.as_of, run.source)
-    print([round(bound) for bound in bounds])
+    print([round(guess) for guess in guesses])
 
 # %% [markdown] lang="en"
-# It lies at the lower end of the range: that run also had to read the prompts, which the bound leaves out. So the bound says what cannot be surpassed; only a load test says what you get.
+# It lies at the lower end of the range: that run also had to read the prompts, which the estimate leaves out. So the range says what to expect when all goes well; only a load test says what you get.
 
 # %% [markdown] lang="zh"
-# 实测落在区间的下端：它还得读提示，上限里没有算这一段。所以，上限告诉你超不过多少，真正能有多少，只有压力测试知道。
+# 实测落在区间的下端：它还得读提示，估算里没有算这一段。所以，这个区间说的是顺利时大概有多少；真正能有多少，只有压力测试知道。
 
 # %% [markdown] lang="en"
 # ## A second replica, and one that dies
@@ -233,7 +233,7 @@ second = lab.serve(MODEL, port=0, n_threads=1, context=512)
 print(second.model, second.url != server.url)
 
 # %% [markdown] lang="en"
-# Who shares requests out is a *load balancer*; ours has five lines. It takes the replicas in turn, and where one does not answer, the next:
+# Who shares requests out is a *load balancer*; ours takes only a few lines. It takes the replicas in turn, and where one does not answer, the next:
 
 # %% [markdown] lang="zh"
 # 把请求分给各个副本的叫*负载均衡器*，我们的只有几行：轮流用各个副本，哪个不应答，就换下一个：
@@ -330,7 +330,7 @@ for place in (server, second):
 # %% [markdown] lang="en"
 # ### Who does this for real
 #
-# Five lines are enough to see the principle. In service, other things are needed: replicas that are started again, nodes that come and go, health checks. Established tools, none of which we rewrite:
+# A few lines are enough to see the principle. In service, other things are needed: replicas that are started again, nodes that come and go, health checks. Established tools, none of which we rewrite:
 #
 # - **vLLM** (or SGLang) on each GPU: continuous batching. A model too large for one GPU is split: `--tensor-parallel-size` within a machine, `--pipeline-parallel-size` across machines.
 # - **Ray** joins machines to a cluster; vLLM uses it for a model over several machines, Ray Serve for replicas.
@@ -410,7 +410,7 @@ sweep(lambda form: lab.quantize(MODEL, form).rows[0].file_size, ["Q4_0", "Q5_0",
 #     --tensor-parallel-size 8 --pipeline-parallel-size 2 --host 127.0.0.1
 # ```
 #
-# Ray's ports have no password: keep the cluster in a network of its own. For one machine, labkit writes the script, checked against the memory estimate; it has not been run by us either:
+# By default Ray's ports have no password (`RAY_AUTH_MODE=token` turns one on): keep the cluster in a network of its own. For one machine, labkit writes the script, checked against the memory estimate; it has not been run by us either:
 
 # %% [markdown] lang="zh"
 # 用两台各有八张 GPU 的机器跑 vLLM。*这里没有 GPU，没有运行过，请对照你安装的版本核实。*
@@ -422,7 +422,7 @@ sweep(lambda form: lab.quantize(MODEL, form).rows[0].file_size, ["Q4_0", "Q5_0",
 #     --tensor-parallel-size 8 --pipeline-parallel-size 2 --host 127.0.0.1
 # ```
 #
-# Ray 的端口没有密码：集群要放在单独的网络里。只用一台机器时，labkit 可以直接写出脚本，并对照显存估算检查过；这个脚本我们同样没有运行过：
+# Ray 的端口默认没有密码（`RAY_AUTH_MODE=token` 可以开启）：集群要放在单独的网络里。只用一台机器时，labkit 可以直接写出脚本，并对照显存估算检查过；这个脚本我们同样没有运行过：
 
 # %%
 import tempfile
@@ -456,10 +456,10 @@ from labkit.capacity import plan_capacity
 plan_capacity("Qwen2.5-7B", GPU, users=500)
 
 # %% [markdown] lang="en"
-# Every line can be followed by hand. 500 people × 6 requests an hour × 3 at the peak are 2.5 requests a second; × 300 tokens, 750 tokens a second. A card does 975, and we plan with 70 % of it, for at full load queues grow without end. So two cards, and a third that may fail. Change an assumption, and see whether the answer moves:
+# Every line can be followed by hand. 500 people × 6 requests an hour × 3 at the worst moment are 2.5 requests a second; × 300 tokens, 750 tokens a second. By Little's law, 2.5 a second × 30 s (300 tokens at 10 a second) are 75 under way. A card does 975 (published), and we plan with 70 % of it, for at full load queues grow without end. So two cards, and a third that may fail. Change an assumption, and see whether the answer moves:
 
 # %% [markdown] lang="zh"
-# 每一行都能手算。500 人 × 每小时 6 次 × 峰值 3 倍，就是每秒 2.5 个请求；再乘 300 个词元，每秒 750 个词元。一张卡每秒 975 个，只按 70% 规划，因为跑满时队伍会越排越长。所以要两张，再加一张备用。改一个假设，看看结果动不动：
+# 每一行都能手算。500 人 × 每小时 6 次 × 最忙一刻的 3 倍，就是每秒 2.5 个请求；再乘 300 个词元，每秒 750 个词元。按利特尔法则，每秒 2.5 个 × 30 秒（300 个词元，每秒 10 个）= 75 个在途。一张卡每秒 975 个（公开数据），只按 70% 规划，因为跑满时队伍会越排越长。所以要两张，再加一张备用。改一个假设，看看结果动不动：
 
 # %%
 from labkit.capacity import Demand
@@ -480,12 +480,12 @@ Table(
 )
 
 # %% [markdown] lang="en"
-# Long documents change the kind of limit: it is no longer speed but memory, since only a few of such caches fit beside the weights. A model with a smaller cache per token (lessons 02 and 07) then saves more money than a faster card.
+# Long documents change the kind of limit: it is no longer speed but memory, since only a few of such caches fit beside the weights. (The plan does not count reading the prompts, here 50,000 tokens a second: measure that as well.) A model with a smaller cache per token (lessons 02 and 07) then saves more money than a faster card.
 #
 # From one machine to the internet, two models:
 
 # %% [markdown] lang="zh"
-# 文档一长，瓶颈就换了：不再是速度，而是显存，权重旁边放不下几个这么大的缓存。这时候换一个每词元缓存更小的模型（第 02、07 课），比换更快的卡更省钱。
+# 文档一长，瓶颈就换了：不再是速度，而是显存，权重旁边放不下几个这么大的缓存。（规划没有算读提示，这里每秒要读 50,000 个词元，也得实测。）这时候换一个每词元缓存更小的模型（第 02、07 课），比换更快的卡更省钱。
 #
 # 从一台机器到整个互联网，看两个模型：
 
@@ -519,18 +519,18 @@ header = t("model; users; GPUs; where; rent a month", "模型; 用户; GPU; 规�
 Table(header.split("; "), rows)
 
 # %% [markdown] lang="en"
-# Only the 7B rows rest on a published throughput; the 72B ones on the bound, which leaves out the prompts, so they are the least it can take. And rent is not all: people, power and the API as the rival are in lesson 01.
+# The 7B rows rest on a published throughput, of another 7B model and with shorter prompts; the 72B ones on an estimate that leaves the prompts out. Both are likely too low. And rent is not all: people, power and the API as the rival are in lesson 01.
 #
 # ## What to buy
 #
-# Prices of the catalogue, each with its day. What a card costs matters less than what it **holds** and how fast it **reads**: dollars for an hour, by the gigabyte and by the terabyte a second.
+# Prices of the catalogue, with their day where the source gives one. What a card costs matters less than what it **holds** and how fast it **reads**: dollars for an hour, by the gigabyte and by the terabyte a second.
 
 # %% [markdown] lang="zh"
-# 只有 7B 那几行依据公开的吞吐量；72B 用的是上限，没算读提示的时间，所以只是最低需求。租金也不是全部：人力、电费，以及作为对手的 API，第 01 课都算过。
+# 7B 那几行依据公开的吞吐量，但那是另一个 7B 模型，提示也更短；72B 用的是估算，没算读提示的时间。两者恐怕都偏低。租金也不是全部：人力、电费，以及作为对手的 API，第 01 课都算过。
 #
 # ## 买什么
 #
-# 价格取自课程目录，各有日期。一张卡卖多少钱，不如它**装得下**多少、**读得**多快要紧：下面按每 GB 显存、每 TB/s 带宽折算每小时的租金。
+# 价格取自课程目录，来源注明日期的都标了出来。一张卡卖多少钱，不如它**装得下**多少、**读得**多快要紧：下面按每 GB 显存、每 TB/s 带宽折算每小时的租金。
 
 # %%
 from labkit.catalog import devices
@@ -548,10 +548,10 @@ header = t("GPU; GB; $/h; $/h a GB; $/h a TB/s; as of", "GPU; GB; 美元/时; �
 Table(header.split("; "), sorted(rows, key=lambda row: float(row[4])))
 
 # %% [markdown] lang="en"
-# The cheapest offer of each; what it includes differs. Consumer cards read a terabyte most cheaply. They lose where a model does not fit on one: splitting it needs a fast link between cards, and data-centre cards have one. So: rent first, load-test **your** prompts, then buy for the base load and rent for the peaks.
+# The cheapest offer of each; what it includes differs. Consumer cards read a terabyte most cheaply. They lose where a model does not fit on one: splitting every layer needs a fast link between cards. A100, H100, H200 and B200 can have one (NVLink); L4, L40S and RTX 4090 cannot. So: rent first, load-test **your** prompts, then buy for the base load and rent for the peaks.
 
 # %% [markdown] lang="zh"
-# 每种卡取最便宜的一家，各家包含的内容不同。按带宽算，消费级显卡最便宜。但模型一张卡放不下时它就吃亏了：拆开来跑要卡间高速互联，数据中心的卡才有。所以：先租，用**自己的**提示做压力测试，再按日常负载买，高峰靠租。
+# 每种卡取最便宜的一家，各家包含的内容不同。按带宽算，消费级显卡最便宜。但模型一张卡放不下时它就吃亏了：逐层拆开来跑要卡间高速互联：A100、H100、H200、B200 可以有（NVLink），L4、L40S、RTX 4090 没有。所以：先租，用**自己的**提示做压力测试，再按日常负载买，高峰靠租。
 
 # %% [markdown] lang="en"
 # ## Recap
@@ -572,12 +572,12 @@ Table(header.split("; "), sorted(rows, key=lambda row: float(row[4])))
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# **1.** From `test.answers[-1]` (eight clients), work out the wait for the first token that 95 % do not exceed, in seconds, without `percentile`. An answer has `sent` and `pieces`.
+# **1.** From `test.answers[-1]` (eight clients), work out p95 of the wait for the first token, in seconds, without `percentile`: the smallest of the 24 waits that at least 95 % do not exceed (no interpolation). Of an answer, `sent` is when it was asked, and `pieces` are the times at which its pieces arrived.
 
 # %% [markdown] lang="zh"
 # ## 练习
 #
-# **1.** 根据 `test.answers[-1]`（八个客户端），不用 `percentile`，自己算出首词元等待时间的 p95（秒）。每个回答都有 `sent` 和 `pieces`。
+# **1.** 根据 `test.answers[-1]`（八个客户端），不用 `percentile`，自己算出首词元等待时间的 p95（秒）：24 次等待中，至少 95% 不超过它的最小的那一个（不插值）。`sent` 是发出的时刻，`pieces` 是各段到达的时刻。
 
 # %% exercise="tail-by-hand"
 tail_by_hand = None
@@ -592,15 +592,15 @@ from labkit import course as lessons
 lessons.check("17.tail-by-hand", tail_by_hand, test.rows[-1].first_token.p95)
 
 # %% [markdown] lang="en"
-# **2.** From how many answers at once does reading the caches take as long as reading the weights, for `one` (Qwen2.5-7B, 1,300 tokens)? Beyond it batching pays less and less. A whole number, rounded up.
+# **2.** From how many answers at once does reading the caches take as long as reading the weights that a step reads (`one.read_per_token`), for `one` (Qwen2.5-7B, 1,300 tokens)? Beyond it batching pays less and less. A whole number, rounded up.
 
 # %% [markdown] lang="zh"
-# **2.** 对 `one`（Qwen2.5-7B，1,300 个词元）来说，同时有多少个回答时，读缓存的时间就赶上了读权重的时间？超过这个数，批处理的好处就越来越小。取整数，向上取整。
+# **2.** 对 `one`（Qwen2.5-7B，1,300 个词元）来说，同时有多少个回答时，读缓存的时间就赶上了读权重（一步要读的是 `one.read_per_token`）的时间？超过这个数，批处理的好处就越来越小。取整数，向上取整。
 
 # %% exercise="crossover"
 crossover = None
 ### BEGIN SOLUTION
-crossover = -(-one.weights // one.kv_cache)
+crossover = -(-one.read_per_token // one.kv_cache)
 ### END SOLUTION
 
 
