@@ -11,7 +11,7 @@ language := $(or $(LABKIT_LANG),$(LC_ALL),$(LANG))
 lesson := $(if $(filter zh% ZH% Zh%,$(language)),zh,en)/00_start-here.ipynb
 root := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab setup test test-all test-apart test-trained notebooks pocket bench links constraints clean
+.PHONY: lab setup test test-all test-fetched test-computed notebooks pocket bench links constraints clean
 
 lab: $(ready)
 	$(python) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
@@ -31,20 +31,19 @@ test: $(ready)
 	LABKIT_STATIC=1 LABKIT_LANG=en .ci/offline $(python) -m pytest --nbval notebooks/en
 	LABKIT_STATIC=1 LABKIT_LANG=zh .ci/offline $(python) -m pytest --nbval notebooks/zh
 
-# The slow ones make environments of their own, which needs the network. While those are fetched and
-# unpacked, models are trained; what is left is run alone.
-apart := tests/test_classroom.py tests/test_doors.py tests/test_exports.py tests/test_gptq.py \
-	tests/test_setup.py
-trained := tests/test_learning.py
+# Some of the slow ones make environments of their own, which needs the network. While those are
+# fetched and unpacked, others compute; the rest looks at clocks, or serves, and is run alone.
+fetched := $(addprefix tests/test_,classroom.py doors.py exports.py gptq.py setup.py)
+computed := $(addprefix tests/test_,catalog.py gguf_types.py learning.py tensors.py training_memory.py)
 test-all: test
-	$(MAKE) --jobs=2 --output-sync test-apart test-trained
-	$(python) -m pytest -m slow $(addprefix --ignore=,$(apart) $(trained)) tests
+	$(MAKE) --jobs=2 --output-sync test-fetched test-computed
+	$(python) -m pytest -m slow $(addprefix --ignore=,$(fetched) $(computed)) tests
 
-test-apart:
-	$(python) -m pytest -m slow $(apart)
+test-fetched:
+	$(python) -m pytest -m slow $(fetched)
 
-test-trained:
-	$(python) -m pytest -m slow $(trained)
+test-computed:
+	$(python) -m pytest -m slow $(computed)
 
 notebooks: $(ready)
 	$(python) notebooks/build.py
