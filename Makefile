@@ -39,8 +39,9 @@ test-all: test
 	$(MAKE) --jobs=2 --output-sync test-fetched test-computed
 	$(python) -m pytest -m slow $(addprefix --ignore=,$(fetched) $(computed)) tests
 
+# Tests call make themselves, and not as a part of this one.
 test-fetched:
-	$(python) -m pytest -m slow $(fetched)
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(python) -m pytest -m slow $(fetched)
 
 test-computed:
 	$(python) -m pytest -m slow $(computed)
