@@ -239,20 +239,23 @@ def _tune_all(
         old_skills = _old_skills() if jobs[0].location.is_pocket else ()
     keys = [job.key(old_skills) for job in jobs]
     pairs = zip(jobs, keys, strict=True)
-    found = [find_report(job.out, key) if reuse else None for job, key in pairs]
-    if measure_memory:
-        found = [report if report and report.peak_memory else None for report in found]
+    found = [_find(job, key, measure_memory) if reuse else None for job, key in pairs]
     lacking = [job for job, report in zip(jobs, found, strict=True) if report is None]
     prepared = _prepare(lacking, old_skills) if lacking else None
     for job, key, report in zip(jobs, keys, found, strict=True):
         if report is None:
             assert prepared is not None
             with alone(job.out):
-                report = find_report(job.out, key) if reuse else None  # another made it meanwhile
-                if report is None or (measure_memory and not report.peak_memory):
+                report = _find(job, key, measure_memory) if reuse else None  # made meanwhile?
+                if report is None:
                     report = _tune(job, *prepared, old_skills, measure_memory, callback)
                     keep_report(report, key)
         yield replace(report, model=job.location.name, notes=report.notes or _notes(job))
+
+
+def _find(job: _Job, key: str, measure_memory: bool) -> Report | None:
+    report = find_report(job.out, key)
+    return None if report and measure_memory and not report.peak_memory else report
 
 
 def _prepare(

@@ -151,9 +151,8 @@ def test_what_is_asked_again_is_answered(flaky, monkeypatch):
     test = measure_load(flaky, model="x", clients=[2], requests=9, prompts=prompts, retries=2)
     assert (test.rows[0].answered, test.rows[0].errors) == (9, {})
     assert test.rows[0].retried == 9 and {a.tries for a in test.answers[0]} == {3}
-    assert (
-        sorted(a.text for a in test.answers[0]) == prompts
-    )  # not the pieces of two tries together
+    # Not the pieces of two tries together.
+    assert sorted(a.text for a in test.answers[0]) == prompts
 
 
 def test_a_wrong_key_is_said_at_once(server):

@@ -7,6 +7,7 @@ from ..assumptions import LABELS, Assumptions, assume
 from ..costs import Costs, compare_costs, describe, ways
 from ..errors import LabError
 from ..i18n import t
+from ..plots import LINES
 from ..progress import is_static
 from ..quotes import Currency
 
@@ -17,7 +18,7 @@ SLIDERS = (
 )  # fmt: skip
 """Assumptions that can be moved; all others stay as they were given."""
 
-COLOURS = {"people": "#CC79A7", "machines_cost": "#0072B2", "use": "#D55E00"}
+COLOURS = {"people": LINES[3], "machines_cost": LINES[0], "use": LINES[1]}
 
 
 class CostExplorer:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..i18n import t
+from ..plots import LINES
 from ..units import show_bytes
 
-COLOURS = {"weights": "#0072B2", "kv_cache": "#D55E00", "runtime": "#009E73"}
+COLOURS = {"weights": LINES[0], "kv_cache": LINES[1], "runtime": LINES[2]}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ..block_formats import (
 from ..errors import LabError
 from ..gptq import dequantize_gptq, round_nearest
 from ..i18n import t
+from ..plots import LINES
 from ..progress import is_static
 from ..scoreboard import read_scoreboard
 
@@ -39,7 +40,7 @@ SHOWN = 64
 """How many weights of the row are drawn; errors are of the whole row."""
 
 BINS = 41
-BEFORE, AFTER, LOST = "#808080", "#0072B2", "#D55E00"
+BEFORE, AFTER, LOST = "#808080", LINES[0], LINES[1]
 
 
 @dataclass(frozen=True)
