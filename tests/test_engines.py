@@ -180,6 +180,18 @@ def test_wrong_settings_of_loading_are_named():
             load("pocket/qwen2.5", engine, context=99_999)
 
 
+def test_with_amx_weights_stay_as_in_the_file_and_say_the_same(monkeypatch):
+    """A llama.cpp with AMX ended the process on this model (ggml-org/llama.cpp, issue 18099)."""
+    monkeypatch.setattr("llama_cpp.llama_print_system_info", lambda: b"CPU : AMX_INT8 = 1 | ")
+    model = load("pocket/deepseek-v2", "llama.cpp")
+    assert model.model.model_params.use_extra_bufts is False
+    monkeypatch.undo()
+    question = "What is 12 + 30?"
+    both = (model, load("pocket/deepseek-v2", "transformers"))
+    answers = [lab.chat(one)(question).text for one in both]
+    assert "42" in answers[0] and answers[0] == answers[1]
+
+
 def test_llama_cpp_starts_without_torch_and_transformers():
     code = (
         "import sys, labkit.conversation as c; c.chat('pocket/qwen2.5', max_new_tokens=2)('Hi')\n"

@@ -6,6 +6,7 @@ import re
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 from ..errors import LabError
 from ..extras import need
@@ -17,6 +18,27 @@ from .model import Model, Sampling, any_of, fitting_context
 
 DEFAULT_CONTEXT = 8192
 """Tokens that llama.cpp makes room for unless told otherwise; it sets the memory aside at once."""
+
+
+def without_extra_buffers(llama: type) -> type:
+    """llama-cpp-python's ``Llama``, but weights are kept as they are in the file.
+
+    Usage: ``without_extra_buffers(llama_cpp.Llama)("model.gguf")``. By default llama.cpp lays
+    weights out anew for the processor. With AMX it then ends the whole process on DeepSeek-V2 in
+    16 bits, whose heads it finds no way to multiply (ggml-org/llama.cpp, issue 18099).
+    """
+
+    class Plain(llama):
+        @property
+        def model_params(self) -> object:
+            return self._model_params
+
+        @model_params.setter
+        def model_params(self, params: Any) -> None:
+            params.use_extra_bufts = False  # Llama has no argument for it
+            self._model_params = params
+
+    return Plain
 
 
 class LlamaModel(Model):
@@ -40,8 +62,10 @@ class LlamaModel(Model):
         # Also says what is wrong with a file, where llama.cpp only refuses.
         trained = inspect_gguf(path).context_length
         n_ctx = fitting_context(context or min(trained, DEFAULT_CONTEXT), trained)
+        amx = b"AMX_INT8 = 1" in self._cpp.llama_print_system_info()
+        llama = without_extra_buffers(self._cpp.Llama) if amx else self._cpp.Llama
         try:
-            self.model = self._cpp.Llama(
+            self.model = llama(
                 str(path),
                 n_ctx=n_ctx,
                 n_gpu_layers=n_gpu_layers,
