@@ -362,7 +362,7 @@ def describe(b: BreakEven) -> str:
         limit = t(f" up to {up_to} requests a month", f"（查到每月 {up_to} 次请求）")
         return t(
             f"{new} never costs less than {old}{limit if up_to else ''}.",
-            f"{new}始终不比{old}便宜{limit if up_to else ''}。",
+            f"{_spaced(new)}始终不比{_spaced(old)}便宜{limit if up_to else ''}。",
         )
     pays = show_requests(b.requests)
     lost = "" if b.lost_at is None else show_requests(b.lost_at)
@@ -370,10 +370,15 @@ def describe(b: BreakEven) -> str:
         until = t(f" up to {lost} requests a month", f"，直到每月 {lost} 次请求")
         return t(
             f"{new} costs no more than {old} from the first request on{until if lost else ''}.",
-            f"{new}从第一次请求起就不比{old}贵{until if lost else ''}。",
+            f"{_spaced(new)}从第一次请求起就不比{_spaced(old)}贵{until if lost else ''}。",
         )
     again = t(f", until {lost}", f"，到 {lost} 次时又变贵")
     return t(
         f"{new} costs no more than {old} from {pays} requests a month on{again if lost else ''}.",
-        f"每月 {pays} 次请求起，{new}不比{old}贵{again if lost else ''}。",
+        f"每月 {pays} 次请求起，{_spaced(new)}不比{_spaced(old)}贵{again if lost else ''}。",
     )
+
+
+def _spaced(name: str) -> str:
+    """A name in front of a Chinese character: a space after Latin letters."""
+    return f"{name} " if name[-1].isascii() else name

@@ -46,8 +46,8 @@ def terms(lesson: str | None = None) -> tuple[Term, ...]:
 def count_terms(text: str, language: Language) -> dict[str, int]:
     """How often a text uses each term, by id; those it does not use are left out.
 
-    Usage: ``count_terms("The KV cache grows.", "en") == {"kv-cache": 1}``. English forms are found
-    as whole words, case aside; Chinese ones wherever they stand, for Chinese has no word breaks.
+    Usage: ``count_terms("The KV cache grows.", "en") == {"kv-cache": 1}``. Latin letters are
+    found as whole words, case aside; Chinese ones anywhere, for Chinese has no word breaks.
     """
     found = {term.id: len(_pattern(term, language).findall(text)) for term in _terms()}
     return {id: times for id, times in found.items() if times}
@@ -55,6 +55,11 @@ def count_terms(text: str, language: Language) -> dict[str, int]:
 
 def _pattern(term: Term, language: Language) -> re.Pattern[str]:
     longest_first = sorted(term.forms[language], key=len, reverse=True)
-    words = "|".join(re.escape(form) for form in longest_first)
-    edged = rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])"
-    return re.compile(edged if language == "en" else words, re.IGNORECASE)
+    return re.compile("|".join(map(_edged, longest_first)), re.IGNORECASE)
+
+
+def _edged(form: str) -> str:
+    """Where a form begins or ends in a Latin letter or digit, a word begins or ends."""
+    before = r"(?<![A-Za-z0-9])" if form[0].isascii() else ""
+    after = r"(?![A-Za-z0-9])" if form[-1].isascii() else ""
+    return f"{before}{re.escape(form)}{after}"

@@ -222,7 +222,9 @@ def draw_heatmap(
     known = [v for row in values for v in row if v == v]
     low = min(known) if low is None else low
     high = max(known) if high is None else high
-    tall = max(0.3, min(0.42, 6 / len(rows))) if values_shown else min(0.3, 4.5 / len(rows))
+    tall = max(0.3, min(0.42, 6 / len(rows)))
+    if not values_shown:  # square cells
+        tall = min(0.3, 4.5 / len(rows), 6 / len(columns))
     with drawing(title, 1.2 + len(rows) * tall) as (axes, save):
         aspect = "auto" if values_shown else "equal"
         image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect=aspect)

@@ -31,6 +31,7 @@ def test_every_term_is_explained_in_both_languages() -> None:
         ("A breakdown of tokenss", "en", {}),
         ("用分组查询注意力，即 GQA，缓存变小。", "zh", {"gqa": 2, "kv-cache": 1}),
         ("MoE 里的专家", "zh", {"mixture-of-experts": 2}),
+        ("不收 pickle 文件", "zh", {}),
     ],
 )
 def test_terms_are_counted(text: str, language: str, found: dict[str, int]) -> None:

@@ -110,6 +110,12 @@ def test_a_heat_map_names_every_cell_or_when_large_its_range():
     assert large.alt == "Heat map: T. 50 by 50 cells from 0 to 1."
 
 
+def test_a_wide_field_of_square_cells_leaves_no_empty_paper():
+    wide = draw_heatmap([[0.0, 1.0] * 32] * 16, range(16), range(64), title="T", values_shown=False)
+    width, height = (int.from_bytes(wide.png[at : at + 4]) for at in (16, 20))  # of the PNG's head
+    assert height < width / 2
+
+
 def test_a_heat_map_leaves_nan_empty_and_bears_equal_values():
     plot = draw_heatmap([[0.5, float("nan")]], ["r"], ["a", "b"], title="T")
     assert plot.alt == "Heat map: T. r: a 0.5."

@@ -324,12 +324,12 @@ for count in (20, 500):
 # %% [markdown] lang="en"
 # ## Three ways through the course
 #
-# **Beginner**: what these models are and how to use one. **Developer**: everything, down to the bits. **Enterprise**: choosing, cost, risk, deployment. The last column counts your right answers; it is kept on this computer only.
+# **Beginner**: what these models are and how to use one. **Developer**: everything but lesson 18, down to the bits. **Enterprise**: choosing, cost, risk, deployment. The last column counts your right answers; it is kept on this computer only.
 
 # %% [markdown] lang="zh"
 # ## 三条学习路线
 #
-# **入门**：这些模型是什么、怎么用。**开发者**：全部内容，一直到每一个比特。**企业**：选型、成本、风险、部署。最后一列是你答对的题数，只保存在这台电脑上。
+# **入门**：这些模型是什么、怎么用。**开发者**：除第 18 课外的全部内容，一直到每一个比特。**企业**：选型、成本、风险、部署。最后一列是你答对的题数，只保存在这台电脑上。
 
 # %%
 from labkit import course
@@ -391,7 +391,7 @@ wrong = [a for a, e in zip(answers, expected, strict=True) if a != e]
 course.check("00.exact-match", exact_match, 1 - len(wrong) / len(answers))
 
 # %% [markdown] lang="en"
-# **3.** For your own curiosity, without a check: ask the chat box for sums of three-digit numbers, or in a wording of your own. Where does it stop to work, and is it right to call that "not understanding"?
+# **3.** For your own curiosity, without a check: ask the chat box for sums of three-digit numbers, or in a wording of your own. Where does it stop working, and is it right to call that "not understanding"?
 
 # %% [markdown] lang="zh"
 # **3.** 再来一个没有检查的，满足好奇心：在上面的对话框里考它三位数加法，或者换一种你自己的问法。到哪一步它就不行了？这能叫“不理解”吗？
@@ -413,7 +413,7 @@ for name in ("Qwen2.5-0.5B", "Qwen2.5-7B", "Qwen2.5-72B"):
     print(name, show_bytes(2 * find(name).parameters))
 
 # %% [markdown] lang="en"
-# Two things will strike you. A real model answers in sentences, so exact match against `24` falls to almost nothing although the answer may be right: a measure fits one way of answering. And 0.5B runs on nearly every laptop, 72B on none: making models smaller is what lessons 11 and 12 are about.
+# Two things will strike you. A real model answers in sentences, so exact match against a bare number such as `32` falls to almost nothing although the answer may be right: a measure fits one way of answering. And in 16 bits 0.5B runs on nearly every laptop, 72B on hardly any: making models smaller is what lessons 11 and 12 are about.
 
 # %% [markdown] lang="zh"
-# 换过之后，有两点会让你印象深刻。第一，真实模型用完整的句子回答，拿它去和 `24` 做精确匹配，得分几乎为零，可它也许答对了：一种量法只适合一种答法。第二，0.5B 几乎在哪台笔记本上都能跑，72B 哪台都跑不动：怎样把模型变小，正是第 11、12 课的内容。
+# 换过之后，有两点会让你印象深刻。第一，真实模型用完整的句子回答，拿它去和光秃秃的 `32` 做精确匹配，得分几乎为零，可它也许答对了：一种量法只适合一种答法。第二，同样是 16 位，0.5B 几乎在哪台笔记本上都能跑，72B 几乎哪台都跑不动：怎样把模型变小，正是第 11、12 课的内容。

@@ -235,14 +235,14 @@ except openai.APIError as error:
 #
 # To an API you can send what it has switches for. With open weights you own four things: how the next token is chosen, how a conversation becomes text, the weights, and what you add to them. One example each.
 #
-# **Sampling.** Here is a rule no API offers: no Latin letters. Whatever token contains one is struck out before the most likely of the rest is taken.
+# **Sampling.** Here is a rule for which a chat API has no plain switch (some accept a grammar): no Latin letters. Whatever token contains one is struck out before the most likely of the rest is taken.
 
 # %% [markdown] lang="zh"
 # ## 你能改什么
 #
 # 对 API，只有它开放的选项可以调。权重在自己手里，有四样东西归你管：下一个词元怎么选，对话怎么写成文本，权重本身，以及往上加什么。每样举一个例子。
 #
-# **采样。** 这里定一条哪个 API 都没有的规则：不许出现拉丁字母。含有拉丁字母的词元全部划掉，再从剩下的里面取可能性最大的。
+# **采样。** 这里定一条一般的对话 API 没有现成开关的规则（有的可以传语法来约束）：不许出现拉丁字母。含有拉丁字母的词元全部划掉，再从剩下的里面取可能性最大的。
 
 # %%
 import re
@@ -390,8 +390,8 @@ from labkit.plots import draw_lines
 
 
 def show_count(n):
-    big = t(f"{n / 1e6:g}M", f"{n / 1e4:,g}万")
-    return big if n >= 250_000 else f"{n:,.0f}"
+    chinese = f"{n / 1e8:g}亿" if n >= 1e8 else f"{n / 1e4:,g}万"
+    return t(f"{n / 1e6:g}M", chinese) if n >= 250_000 else f"{n:,.0f}"
 
 
 draw_lines(
@@ -415,10 +415,10 @@ draw_lines(
 costs.sensitivity_table()
 
 # %% [markdown] lang="en"
-# At the top are not the card and not the power: they are tokens, people and the API's price. In a busy team a machine pays earlier; with people hours at zero, as for a hobby, much earlier:
+# At the top are not the card and not the power: they are tokens, people and the API's price. With half the people hours a machine pays earlier; with none, as for a hobby, much earlier:
 
 # %% [markdown] lang="zh"
-# 排在前面的不是显卡，也不是电费，而是词元数、人工和 API 的价格。假如人工算零，就像业余爱好那样，平衡点会早得多：
+# 排在前面的不是显卡，也不是电费，而是词元数、人工和 API 的价格。人工减半，平衡点就提前；假如人工算零，就像业余爱好那样，还会早得多：
 
 # %%
 from labkit.costs import break_even, show_requests
@@ -443,12 +443,12 @@ for name in (*OPEN, CLOSED, "claude haiku 5.5", "gpt-6-astra"):
     print(f"{show_money(usd):>9}  {price.as_of:10}  {price.provider} {price.model.split(' (')[0]}")
 
 # %% [markdown] lang="en"
-# The first three are open models, the others closed. A small closed model costs as little as a hosted open one; the great closed model costs a hundred times as much. **Small against great** makes the difference in price, not open against closed. Whether the small one is good enough for you is a question of quality, and lesson 18 answers it with your own questions.
+# The first three are open models, the others closed. A small closed model costs more than these hosted open ones, from a quarter more to nearly four times as much; the great closed model costs a hundred times the small one. **Small against great** moves the price far more than open against closed. Whether the small one is good enough for you is a question of quality, and lesson 18 answers it with your own questions.
 #
 # How long *your* requests are counts as well. Count them with a tokenizer (this pocket one knows few words and cuts finer than a real one) and put the numbers in:
 
 # %% [markdown] lang="zh"
-# 前三个是开源模型，后三个是闭源模型。小型闭源模型跟托管的开源模型一样便宜；顶级的闭源模型要贵上百倍。拉开价格的是**大小之别**，不是开源闭源之别。小的够不够用，那是质量问题，第 18 课会用你自己的题目来回答。
+# 前三个是开源模型，后三个是闭源模型。小型闭源模型比这三个托管的开源模型都贵，少的贵四分之一，多的将近四倍；顶级闭源模型又是小型的一百倍。对价格的影响，**大小之别**远大于开源闭源之别。小的够不够用，那是质量问题，第 18 课会用你自己的题目来回答。
 #
 # *你的*请求有多长，也很要紧。用分词器数一数（口袋模型的分词器认的词少，切得比真实的碎），再把数填进去：
 
@@ -606,7 +606,7 @@ show_tradeoffs()
 # - “在本地”是可以证明的：用守卫，或者拔网线。
 # - 重试会把内容再发一遍，模型下线了重试也没用；后备才有用。
 # - 手里有权重，采样、模板、权重、适配器都能改。
-# - 便不便宜要算：看请求数、长短、人工和空转。价格差在大小，不差在开源闭源。
+# - 便不便宜要算：看请求数、长短、人工和空转。价格的差距，大小之别远大于开源闭源之别。
 # - 混合方案要有规则，对敏感内容必须宁拒不漏。
 
 # %% [markdown] lang="en"
@@ -636,7 +636,7 @@ counted = sum(len(request.json["messages"]) for request in proxy.requests)
 course.check("01.messages-sent", messages_sent, counted)
 
 # %% [markdown] lang="en"
-# **2.** A company in China: its tariff, a wage of $20 an hour, machines that are busy 80% of the time. From how many requests a month on does an own machine cost no more than the API? Do it by hand from the two lines; each has `fixed` and `per_machine` (US dollars a month) and `per_request`. One machine will do.
+# **2.** A company in China: its tariff, a wage of $20 an hour, machines that are busy 80% of the time. From how many requests a month on does a machine of its own cost no more than the API? Do it by hand from the two lines; each has `fixed` and `per_machine` (US dollars a month) and `per_request`. One machine will do.
 
 # %% [markdown] lang="zh"
 # **2.** 一家中国公司：按当地电价，人工每小时 20 美元，机器八成时间在忙。每月多少次请求以上，自有机器不比 API 贵？请根据两条线自己算：每条线都有 `fixed`、`per_machine`（美元/月）和 `per_request`。一台机器够用。

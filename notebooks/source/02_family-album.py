@@ -36,7 +36,9 @@ def row(family):
     mine = [m for m in models() if m.family == family.key]
     sizes = [m.parameters / 1e9 for m in mine]
     newest = max(mine, key=lambda m: m.release_date)
-    span = f"{min(sizes):.1f}B – {max(sizes):.0f}B"
+    span = f"{max(sizes):.0f}B"
+    if min(sizes) < 0.95 * max(sizes):
+        span = f"{min(sizes):.1f}B – {span}"
     words = str(family.name), str(family.maker), family.country, str(len(mine)), span
     return *words, f"{newest.name} ({newest.release_date[:7]})", family.lesson or ""
 
@@ -408,10 +410,10 @@ CHATS = [f"pocket/{name}" for name in pocket.NAMES if name != "llama3-base"]
 Table(t("model prompt", "模型 提示词").split(), [(name, render(name)) for name in CHATS])
 
 # %% [markdown] lang="en"
-# These are the marks the real families use. The differences: whether the system prompt has a place of its own (Llama 2 and Mistral put it into the first question), what ends a turn, and where the answer begins. Yi uses Qwen's marks, ChatML. Lesson 03 measures what happens to a model that gets another family's template.
+# These are the marks the real families use. The differences: whether the system prompt has a place of its own (Llama 2 and Mixtral put it into the first question; so does our pocket Mistral, while the real Mistral 7B v0.3 puts it into the last one), what ends a turn, and where the answer begins. Yi uses Qwen's marks, ChatML. Lesson 03 measures what happens to a model that gets another family's template.
 
 # %% [markdown] lang="zh"
-# 这些标记就是各家族真正用的。差别在于：系统提示词有没有单独的位置（Llama 2 和 Mistral 把它塞进第一个问题），一轮用什么结束，回答从哪里开始。Yi 用的就是 Qwen 那套 ChatML 标记。给模型套上别家的模板会怎样，第 03 课会实测。
+# 这些标记就是各家族真正用的。差别在于：系统提示词有没有单独的位置（Llama 2 和 Mixtral 把它塞进第一个问题，我们的口袋 Mistral 也是；真实的 Mistral 7B v0.3 则放进最后一个问题），一轮用什么结束，回答从哪里开始。Yi 用的就是 Qwen 那套 ChatML 标记。给模型套上别家的模板会怎样，第 03 课会实测。
 
 # %% [markdown] lang="en"
 # ## What you may do with them
@@ -431,7 +433,8 @@ rows = []
 for family in families():
     allowed = [terms(m)[0].commercial for m in models() if m.family == family.key]
     rows.append((str(family.name), *(str(allowed.count(answer)) for answer in ANSWERS)))
-Table((t("commercial use", "商用"), *ANSWERS), rows, not_legal_advice())
+answers = t("yes conditions no", "可以 有条件 不可以").split()
+Table((t("commercial use", "商用"), *answers), rows, not_legal_advice())
 
 # %% [markdown] lang="en"
 # Over time the licences have become freer. Of the catalogue's models, the share that may be used commercially without further conditions, by the year of their release:
@@ -522,10 +525,10 @@ table = built.get_input_embeddings().weight.numel()
 lessons.check("02.embedding-share", embedding_share, table / built.num_parameters(), tolerance=1e-3)
 
 # %% [markdown] lang="en"
-# **2.** You have 2 GiB left for the cache. How many tokens of conversation with Yi-6B is that, and with Llama-2-7B? Give a dictionary from name to tokens; `per_token` helps.
+# **2.** You have 2 GiB left for the cache. How many tokens of Yi-6B fit into it, and how many of Llama-2-7B? (Memory only: leave the models' own limits of context aside.) Give a dictionary from name to tokens; `per_token` helps.
 
 # %% [markdown] lang="zh"
-# **2.** 留给缓存的内存还有 2 GiB。和 Yi-6B 能聊多少个词元？和 Llama-2-7B 呢？请给出一个从名字到词元数的字典，`per_token` 用得上。
+# **2.** 留给缓存的内存还有 2 GiB。Yi-6B 的缓存放得下多少个词元？Llama-2-7B 呢？（只看内存，不管模型自身的上下文上限。）请给出一个从名字到词元数的字典，`per_token` 用得上。
 
 # %% exercise="tokens-left"
 tokens_left = None
@@ -547,7 +550,7 @@ def judge(answer):
 lessons.check("02.tokens-left", tokens_left, judge)
 
 # %% [markdown] lang="en"
-# **3.** A dictionary of your own: write a text of about a hundred characters in the language you work in and cut it with a real tokenizer of your choice, as above. How many characters does a token hold? No check; keep the number, it turns a context into pages.
+# **3.** Measure your own language: write a text of about a hundred characters in the language you work in and cut it with a real tokenizer of your choice, as above. How many characters does a token hold? No check; keep the number, it turns a context into pages.
 
 # %% [markdown] lang="zh"
 # **3.** 量一量你自己的文字：用你工作中的语言写一百来字，照上面的办法用一个真实的分词器切一切。平均一个词元装几个字？这题没有检查；把这个数记下来，以后就能把上下文长度换算成页数。

@@ -379,10 +379,10 @@ for m in (older, model):
     print(render(m.chat_template, talk, None, m.special_tokens), end="\n\n")
 
 # %% [markdown] lang="en"
-# `[INST]` in Llama 2 is plain text, seven or so tokens of it; `<|start_header_id|>` in Llama 3 is one token that no user can type by accident. Such marks are learnt, not understood. What will happen to `pocket/llama3` if it is given another family's template, and how would you notice?
+# `[INST]` in Llama 2 is plain text, three tokens of it in the real tokenizer; `<|start_header_id|>` in Llama 3 is one token that no user can type by accident. Such marks are learnt, not understood. What will happen to `pocket/llama3` if it is given another family's template, and how would you notice?
 
 # %% [markdown] lang="zh"
-# Llama 2 的 `[INST]` 是普通文字，要占好几个词元；Llama 3 的 `<|start_header_id|>` 是一个专用词元，用户不会无意中打出来。这些标记是学会的，不是理解的。给 `pocket/llama3` 套上别家的模板会怎样？你又怎么发现得了？
+# Llama 2 的 `[INST]` 是普通文字，真实的分词器把它切成三个词元；Llama 3 的 `<|start_header_id|>` 是一个专用词元，用户不会无意中打出来。这些标记是学会的，不是理解的。给 `pocket/llama3` 套上别家的模板会怎样？你又怎么发现得了？
 
 # %%
 ask("03.wrong-template")
@@ -440,10 +440,10 @@ lab.published_scores(
 )
 
 # %% [markdown] lang="en"
-# **Use it when** you want the model that every tool supports first and most derived models start from; when you work in English or another language its card names; when its licence suits you. **Look elsewhere** for Chinese, for mathematics and code at the same size, and when a licence without conditions matters: all Llama licences have some, and none is an open-source licence:
+# **Use it when** you want a model that nearly every tool supports and for which many derived models exist; when you work in English or another language its card names; when its licence suits you. **Look elsewhere** for Chinese, for mathematics and code at the same size, and when a licence without conditions matters: all Llama licences have some, and none is an open-source licence:
 
 # %% [markdown] lang="zh"
-# **适合用它的时候**：想要所有工具最先支持、衍生模型最多的那一个；用英语或模型卡列出的其他语言；许可证合你的意。**不如换别家**：用中文；同样大小、更看重数学和代码；在意许可证不带条件。Llama 的许可证都带条件，没有一个算得上开源许可证：
+# **适合用它的时候**：想要一个几乎所有工具都支持、现成的衍生模型也多的；用英语或模型卡列出的其他语言；许可证合你的意。**不如换别家**：用中文；同样大小、更看重数学和代码；在意许可证不带条件。Llama 的许可证都带条件，没有一个算得上开源许可证：
 
 # %%
 from labkit.catalog import licenses
@@ -575,12 +575,12 @@ course.check("03.mha-70b", bytes_more, sizes[0] - sizes[1])
 # %% [markdown] lang="en"
 # ## On real models
 #
-# One line changes: `MODEL, OLDER, BASE = "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-2-7b-chat-hf", "meta-llama/Llama-3.2-1B"`; the head counts in the copying cell (2, 4, 64) then become those of its configuration, and answers come in sentences, so count what contains the answer. What the small one downloads and needs in 16 bits:
+# One line changes: `MODEL, OLDER, BASE = "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-2-7b-chat-hf", "meta-llama/Llama-3.2-1B"`; in the copying cell 2, 4 and 64 become its 8, 32 and 64, and the 2 in `repeat_interleave` becomes 32/8 = 4; answers come in sentences, so count what contains the answer. `OLDER` alone downloads 12.6 GiB and needs as much memory. What the small one downloads and needs in 16 bits:
 
 # %% [markdown] lang="zh"
 # ## 换成真实模型
 #
-# 改一行：`MODEL, OLDER, BASE = "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-2-7b-chat-hf", "meta-llama/Llama-3.2-1B"`；复制头的那一格里，2、4、64 要换成它配置里的数；真实模型用整句作答，所以要数“包含答案”的次数。小的那个用 16 位，要下载和占用的是：
+# 改一行：`MODEL, OLDER, BASE = "meta-llama/Llama-3.2-1B-Instruct", "meta-llama/Llama-2-7b-chat-hf", "meta-llama/Llama-3.2-1B"`；复制头的那一格里，2、4、64 换成 8、32、64，`repeat_interleave` 里的 2 换成 32/8 = 4；真实模型用整句作答，所以要数“包含答案”的次数。光是 `OLDER` 就要下载 12.6 GiB，内存也要这么多。小的那个用 16 位，要下载和占用的是：
 
 # %%
 e = lab.estimate("Llama-3.2-1B", engine="transformers", context=1024)

@@ -35,11 +35,13 @@ from labkit.units import show_bytes
 
 sizes = [m for m in models() if m.series == "qwen2.5"]
 need = {m.name: lab.estimate(m.name, quant="Q4_K_M", context=8192).total for m in sizes}
+may = {"yes": t("yes", "可以"), "conditions": t("conditions", "有条件"), "no": t("no", "不可以")}
 rows = []
 for m in sizes:
     heads = f"{m.config['num_attention_heads']}/{m.num_key_value_heads}"
     words = m.name, f"{m.parameters / 1e9:.2f}B", str(m.num_hidden_layers), heads
-    rows.append((*words, f"{m.context:,}", show_bytes(need[m.name]), terms(m)[0].commercial))
+    rows.append((*words, f"{m.context:,}", show_bytes(need[m.name])))
+    rows[-1] += (may[terms(m)[0].commercial],)
 header = t(
     "model parameters layers heads context memory commercial",
     "模型 参数量 层数 头数 上下文 内存 商用",
@@ -121,12 +123,12 @@ print({m.name: m.config["tie_word_embeddings"] for m in sizes})
 # %% [markdown] lang="en"
 # ## Chinese and numbers in tokens
 #
-# Counted with the real tokenizers, 90 Chinese characters (the text and sources are in lesson 02):
+# Counted with the real tokenizers, 90 characters of Chinese text, punctuation included (the text and sources are in lesson 02):
 
 # %% [markdown] lang="zh"
 # ## 中文和数字怎样切
 #
-# 用真实的分词器数过，同样 90 个汉字（文本和出处见第 02 课）：
+# 用真实的分词器数过，同样 90 个中文字符，含标点（文本和出处见第 02 课）：
 
 # %%
 from labkit.tokenization import sample_texts, token_counts
@@ -165,7 +167,7 @@ for m in (llama, model):
 # %% [markdown] lang="zh"
 # ## 代码
 #
-# 它是真会算，还是只是像那么回事？有一位现成的裁判：Python 自己。从语料里没训练过的那一半取二十个表达式，模型答一遍，解释器也答一遍：
+# 它是真会算，还是只是像那么回事？有一位现成的裁判：Python 自己。从语料里没训练过的那一部分取二十个表达式，模型答一遍，解释器也答一遍：
 
 # %%
 from labkit.pocket.corpus import held_out
@@ -448,12 +450,12 @@ print(text, calculate(**arguments))
 # %% [markdown] lang="en"
 # ## Strengths and limits
 #
-# **Use it when** you want Chinese and English alike, a size for every machine, tool calling that engines read out of the box, and a licence without conditions: Apache 2.0 for most sizes. **Look elsewhere** or look twice: the 3B and the 72B of this generation have other licences; the context of the small ones is 32,768; longer ones are reached by stretching positions (YaRN), which has to be switched on. Beside its contemporary Llama 3, mostly by the report of Qwen's own makers:
+# **Use it when** you want Chinese and English alike, a size for every machine, tool calling that engines read out of the box, and a licence without conditions: Apache 2.0 for most sizes. **Look elsewhere** or look twice: the 3B and the 72B of this generation have other licences; the context of the small ones (up to 3B) is 32,768; the 131,072 of the larger ones are reached by stretching positions (YaRN), which has to be switched on. Beside its contemporary Llama 3, mostly by the report of Qwen's own makers:
 
 # %% [markdown] lang="zh"
 # ## 长处与短处
 #
-# **适合用它的时候**：中英文都要好；什么机器都要有合适的尺寸；工具调用要开箱即用；许可证最好不带条件，多数尺寸是 Apache 2.0。**要多看一眼的**：这一代的 3B 和 72B 许可证不同；小尺寸上下文只有 32,768，再长要靠拉伸位置编码（YaRN），而且得自己打开。和同期的 Llama 3 相比，数据大多出自 Qwen 自己的报告：
+# **适合用它的时候**：中英文都要好；什么机器都要有合适的尺寸；工具调用要开箱即用；许可证最好不带条件，多数尺寸是 Apache 2.0。**要多看一眼的**：这一代的 3B 和 72B 许可证不同；3B 及以下的上下文是 32,768；7B 及以上的 131,072 要靠拉伸位置编码（YaRN）才能达到，而且得自己打开。和同期的 Llama 3 相比，数据大多出自 Qwen 自己的报告：
 
 # %%
 lab.published_scores(
@@ -470,10 +472,10 @@ lab.published_scores(
 lab.heirs("qwen")
 
 # %% [markdown] lang="en"
-# Three changes to see: most layers of Qwen3.5 attend **linearly**, so that their cache does not grow; the large ones became mixtures of experts; and all licences in the last column are Apache 2.0 now. Take the heir of your size; keep Qwen2.5 where derived models or your own adapters build on it, as in lessons 13 to 16. What is not an heir in form but in use: models whose makers call them thinking ones answer after a long text to themselves; that costs tokens (lesson 07).
+# Three changes to see: most layers of Qwen3.5 attend **linearly**, so that their cache does not grow; the large ones became mixtures of experts; and all of today's models in the table are under Apache 2.0. Take the heir of your size; keep Qwen2.5 where derived models or your own adapters build on it, as in lessons 13 to 16. And one change of use, not of form: models that “think” write a long text to themselves before they answer; that costs tokens (lesson 07).
 
 # %% [markdown] lang="zh"
-# 能看出三处变化：Qwen3.5 的大多数层改用**线性**注意力，缓存不再随长度增长；大尺寸改成了混合专家；最后一列的许可证如今全是 Apache 2.0。按你的尺寸换成接班人即可；如果衍生模型或你自己的适配器建立在 Qwen2.5 上（如第 13 到 16 课），就继续用它。另外，会“思考”的模型先写一大段给自己看的话再回答，这要花词元（第 07 课）。
+# 能看出三处变化：Qwen3.5 的大多数层改用**线性**注意力，缓存不再随长度增长；大尺寸改成了混合专家；表中如今的模型，许可证全是 Apache 2.0。按你的尺寸换成接班人即可；如果衍生模型或你自己的适配器建立在 Qwen2.5 上（如第 13 到 16 课），就继续用它。另外，会“思考”的模型先写一大段给自己看的话再回答，这要花词元（第 07 课）。
 
 # %% [markdown] lang="en"
 # ## Run the real one
@@ -552,10 +554,10 @@ def used_by_the_model(result):
 course.check("04.translate", translate("water"), used_by_the_model)
 
 # %% [markdown] lang="en"
-# **2.** Tighten the grammar: a schema for the *arguments* of `calculate` that allows nothing but products of two whole numbers of one to three digits, such as `12*345`. Use `"pattern"`; it must begin with `^` and end with `$`. The check samples at temperature 2.
+# **2.** Tighten the grammar: a schema for the *arguments* of `calculate` that allows nothing but products of two whole numbers of one to three digits, such as `12*345`. Use `"pattern"`; it must begin with `^` and end with `$`. Write digits as `[0-9]`: llama.cpp's converter does not know `\d`. The check samples at temperature 2.
 
 # %% [markdown] lang="zh"
-# **2.** 把语法收紧：给 `calculate` 的*参数*写一份 schema，只允许两个一到三位整数相乘，比如 `12*345`。用 `"pattern"`，必须以 `^` 开头、以 `$` 结尾。检查时会用温度 2 采样。
+# **2.** 把语法收紧：给 `calculate` 的*参数*写一份 schema，只允许两个一到三位整数相乘，比如 `12*345`。用 `"pattern"`，必须以 `^` 开头、以 `$` 结尾。数字请写成 `[0-9]`：llama.cpp 的转换器不认识 `\d`。检查时会用温度 2 采样。
 
 # %% exercise="product-only"
 product_only = None
@@ -573,6 +575,8 @@ import re
 
 
 def holds(schema):
+    if r"\d" in str(schema):
+        return t(r"write \d as [0-9] for llama.cpp", r"请把 \d 写成 [0-9]，llama.cpp 不认识它")
     for right, sample in ((True, "7*8"), (True, "123*456"), (False, "1+2"), (False, "1*2*3")):
         valid = jsonschema.Draft202012Validator(schema).is_valid({"expression": sample})
         if valid != right:

@@ -1,7 +1,7 @@
 # %% [markdown] lang="en"
 # # ChatGLM: half-turned positions, two languages, and a model that uses tools
 #
-# **You will be able to** name what sets ChatGLM apart inside and show each point in a model of its class; question a model both ways between English and Chinese and count; write an agent loop in ten lines, with the observation role; run the real ChatGLM3 today, although its own code no longer loads.
+# **You will be able to** name what sets ChatGLM apart inside and show each point in a model of its class; question a model both ways between English and Chinese and count; write an agent loop in a dozen lines, with the observation role; run the real ChatGLM3 today, although its own code no longer loads.
 #
 # **You will learn** what positions are left out of, what the strange tokens at the start are, who does the work when a model "uses" a tool, and why a model can be lost through the code around it.
 #
@@ -10,7 +10,7 @@
 # %% [markdown] lang="zh"
 # # ChatGLM：只转一半的位置、两种语言、会用工具的模型
 #
-# **学完你能**说出 ChatGLM 内部同别家不一样的地方，并在同类模型里逐条指给人看；用中英文互相提问并统计结果；十行代码写出一个智能体循环，用上 observation 角色；在它自带的代码已经加载不了的今天，把真正的 ChatGLM3 跑起来。
+# **学完你能**说出 ChatGLM 内部同别家不一样的地方，并在同类模型里逐条指给人看；用中英文互相提问并统计结果；用十来行代码写出一个智能体循环，用上 observation 角色；在它自带的代码已经加载不了的今天，把真正的 ChatGLM3 跑起来。
 #
 # **你会明白**位置信息没有放进哪里，开头那几个奇怪的词元是什么，模型“使用”工具时到底是谁在干活，以及为什么一个模型会因为外围代码而用不成。
 #
@@ -24,7 +24,7 @@
 # %% [markdown] lang="zh"
 # ## 家族成员
 #
-# 2023 年 3 月的 ChatGLM-6B，是国内许多人在自己电脑上聊过的第一个开源模型，出自清华大学和智谱 AI（现名 Z.ai）。课程用的是第三代，以及它的下一代：
+# 2023 年 3 月的 ChatGLM-6B，是国内许多人在自己电脑上聊过的第一个开源模型，出自清华大学和智谱 AI（国际品牌名 Z.ai）。课程用的是第三代，以及它的下一代：
 
 # %%
 from labkit.catalog import find, models
@@ -243,10 +243,10 @@ for skill, row in results.items():
         print(f"{skill:9}{language} {r.right:3}/{r.count:<3} {r.low:4.0%}–{r.high:.0%}")
 
 # %% [markdown] lang="en"
-# Read the intervals before you say that one language is weaker. Where they overlap, a hundred questions are too few to tell.
+# Read the intervals before you say that one language is weaker. Where they overlap widely, a hundred questions are too few to tell.
 
 # %% [markdown] lang="zh"
-# 先看置信区间，再说哪种语言更弱。两个区间有重叠，就说明一百道题还不足以分出高下。
+# 先看置信区间，再说哪种语言更弱。两个区间大幅重叠，就说明一百道题还不足以分出高下。
 
 # %% [markdown] lang="en"
 # ## Roles
@@ -272,10 +272,10 @@ talk = [
 print(render(model.chat_template, talk, [TOOLS["get_weather"]], add_generation_prompt=False))
 
 # %% [markdown] lang="en"
-# OpenAI's word for the role is `tool`; the template writes it as this family was taught. The call is the name on the assistant's line and the arguments as JSON below. The answer ends where the next role begins, so `<|user|>` and `<|observation|>` are end tokens too.
+# OpenAI's word for the role is `tool`; the template writes it as this family was taught. The call is the name on the assistant's line and the arguments as JSON below. (JSON is GLM-4's way, as in our pocket model; ChatGLM3 itself wrote a line of Python, `tool_call(city='Paris')`.) The answer ends where the next role begins, so `<|user|>` and `<|observation|>` are end tokens too.
 
 # %% [markdown] lang="zh"
-# 这个角色 OpenAI 叫 `tool`，模板会写成这一家学过的样子。调用的写法是：assistant 那一行写工具名，下一行起用 JSON 写参数。下一个角色一出现，回答就结束，所以 `<|user|>` 和 `<|observation|>` 也是结束词元。
+# 这个角色 OpenAI 叫 `tool`，模板会写成这一家学过的样子。调用的写法是：assistant 那一行写工具名，下一行起用 JSON 写参数。（用 JSON 是 GLM-4 的写法，口袋模型照它来；ChatGLM3 自己写的是一行 Python：`tool_call(city='Paris')`。）下一个角色一出现，回答就结束，所以 `<|user|>` 和 `<|observation|>` 也是结束词元。
 
 # %%
 sorted(model.tokenizer.decode(id) for id in model.stop_ids)
@@ -504,7 +504,7 @@ lab.published_scores(
 )
 
 # %% [markdown] lang="en"
-# Compare rows with the same number only. Where the table gives ChatGLM3 twice, look at the protocols: who measured, with how many examples, in what form.
+# Compare rows with the same number only. Where the table gives ChatGLM3 more than once, look at the protocols: who measured, with how many examples, in what form.
 
 # %% [markdown] lang="zh"
 # 只比较编号相同的行。表里 ChatGLM3 出现了不止一次，看看评测方式：谁测的，给几个示例，用什么题型。

@@ -160,12 +160,12 @@ for b in (10_000, 500_000, 5_000_000):
 # %% [markdown] lang="en"
 # ## A needle in a haystack
 #
-# We hide facts in filler, at five depths from beginning to end, and ask for each of them. `make_haystack` writes the text; the model answers with a number of three digits, so that luck plays no part.
+# We hide facts in filler, at five depths from beginning to end, and ask for each of them. `make_haystack` writes the text; the model answers with a number of three digits, so that guessing a number does not help (naming one of the five at random would be right one time in five).
 
 # %% [markdown] lang="zh"
 # ## 大海捞针
 #
-# 把几条事实藏进一堆废话，从头到尾分五个深度，再逐条提问。文本由 `make_haystack` 来写；答案是三位数，蒙不对。
+# 把几条事实藏进一堆废话，从头到尾分五个深度，再逐条提问。文本由 `make_haystack` 来写；答案是三位数，凭空猜不中（从文中五个号码里随便挑一个，也只有五分之一的机会）。
 
 # %%
 import random
@@ -279,12 +279,12 @@ print("a larger base reaches further:", max(far[2e7], far[1e8]) > far[trained])
 print("a far smaller one breaks it:", near[10_000] < 0.3 < near[trained])
 
 # %% [markdown] lang="en"
-# A larger base turns every hand more slowly. At 4,096 tokens the slow ones then stand at angles that they already had at 1,024, in training: the model meets nothing new. The fast ones, which tell neighbours apart, hardly change. A smaller base does the opposite, at once. This is what was found in June 2023 as "NTK-aware scaling", and Code Llama, Llama 3 and Yi then trained with.
+# A larger base turns every hand more slowly. At 4,096 tokens the slow ones then stand at angles that they already had at 1,024, in training: the model meets nothing new. The fast ones, which tell neighbours apart, hardly change. A smaller base does the opposite: a little smaller costs little inside the trained length; far smaller (10,000), and even near tokens stand at wrong angles. The larger one is what was found in June 2023 as "NTK-aware scaling", and Code Llama, Llama 3 and Yi then trained with.
 #
 # Is it free? Needles are one skill, and a small model's; that short texts do not suffer *here* does not mean that nothing does. A real extension trains on. 01.AI's own figures: Yi-34B-200K found 89.3% of its needles at first, and 99.8% after 5 billion more tokens of long texts (README, 2024-03-07); Yi-9B-200K 87.1, 97.5 and 99.0% after 6, 12 and 17 billion (its CHANGELOG, March 2024).
 
 # %% [markdown] lang="zh"
-# 底数变大，所有的针都转得慢了。读到 4,096 时，慢针所在的角度，在训练时的 1,024 以内就见过：没有遇到新东西。快针管的是区分近邻，几乎不受影响。底数变小则正相反，马上就坏。这一招 2023 年 6 月被人发现，叫“NTK-aware”缩放；后来 Code Llama、Llama 3、Yi 训练时就直接用了大底数。
+# 底数变大，所有的针都转得慢了。读到 4,096 时，慢针所在的角度，在训练时的 1,024 以内就见过：没有遇到新东西。快针管的是区分近邻，几乎不受影响。底数变小则正相反：小一些，训练长度以内损失不大；小得太多（10,000），连近处的角度都不对了。加大底数这一招，2023 年 6 月被人发现，叫“NTK-aware”缩放；后来 Code Llama、Llama 3、Yi 训练时就直接用了大底数。
 #
 # 它真的没有代价吗？找针只是一种本事，测的又是一个小模型；*这里*看不出短文本受损，不等于别处也没有。真要延长，还是得接着训练。零一万物自己公布的数字：Yi-34B-200K 起初找到 89.3% 的针，用 50 亿词元的长文本再训练之后是 99.8%（README，2024-03-07）；Yi-9B-200K 训练到 60 亿、120 亿、170 亿词元时，分别是 87.1%、97.5%、99.0%（其 CHANGELOG，2024 年 3 月）。
 
@@ -393,12 +393,12 @@ for n in (512, 1024, 2048, 4000):
 # %% [markdown] lang="en"
 # ## What became of the family
 #
-# Yi-1.5 (May 2024) is the end of the open line. Its first versions read 4,096 tokens again.
+# Yi-1.5 (May 2024) is the last general model of the open line; Yi-Coder followed, for code, with 128K tokens. Yi-1.5's first versions read 4,096 tokens again.
 
 # %% [markdown] lang="zh"
 # ## 后来怎样了
 #
-# Yi-1.5（2024 年 5 月）是开源这条线的终点，最初几版的上下文又回到了 4,096。
+# Yi-1.5（2024 年 5 月）是开源这条线上最后的通用模型，之后只出过写代码的 Yi-Coder，上下文 128K。Yi-1.5 最初几版的上下文又回到了 4,096。
 
 # %%
 lab.heirs("yi")
@@ -420,14 +420,14 @@ for name in sorted(costs, key=costs.get)[:8]:
 # %% [markdown] lang="en"
 # ## Strengths, limits, when to use it
 #
-# **Strengths.** Good Chinese and English for its time; Apache 2.0 throughout; 200K tokens when others had 4K. **Limits.** The line has ended; mathematics and code are weak beside what came after; the ordinary models read 4,096 tokens only; at 34B a long text needs more memory than the model.
+# **Strengths.** Good Chinese and English for its time; Apache 2.0 today (at first a licence of its own); 200K tokens when most had 4K to 32K. **Limits.** The line has ended; mathematics and code are weak beside what came after; the ordinary models read 4,096 tokens only; at 34B a long text needs more memory than the model.
 #
 # **Use it when** something built on it is to be kept running, or to learn from it, as here. **Take another** for anything new. And before any long context: would retrieval do, sending ten passages instead of the whole book (lesson 15)?
 
 # %% [markdown] lang="zh"
 # ## 长处、短处与用处
 #
-# **长处**：在当时中英文都好；全系列 Apache 2.0；别人还是 4K 的时候，它已经有 200K。**短处**：这条线已经结束；数学和代码比不上后来者；普通版上下文只有 4,096；34B 读长文时，文本占的内存比模型还多。
+# **长处**：在当时中英文都好；如今全系列 Apache 2.0（最初用自家的许可证）；别家多在 4K 到 32K 的时候，它已经有 200K。**短处**：这条线已经结束；数学和代码比不上后来者；普通版上下文只有 4,096；34B 读长文时，文本占的内存比模型还多。
 #
 # **适合**：已有系统建在它上面，要继续维护；或者像这里一样，拿它来学习。**换别的**：一切新项目。凡要用长上下文，先想一想：检索出十段送进去，是不是就够了，何必送整本书（第 15 课）？
 
@@ -457,7 +457,7 @@ lab.run_lines(REAL, context=32768).here()
 #
 # - RoPE turns pairs of numbers; a score depends on distance only. The base sets how slowly the slowest pair turns.
 # - A model uses the distances it has practised. Beyond them it fails without a word; a needle map shows where.
-# - A larger base stretches the reach without training, a smaller one breaks the model; training on long texts makes it good.
+# - A larger base stretches the reach without training, a far smaller one breaks the model; training on long texts makes it good.
 # - The cache grows by the same number of bytes with every token. At 200K it outweighs a 34B in 4 bits.
 # - Context on the label, context that works, context that fits: three different numbers.
 
@@ -466,7 +466,7 @@ lab.run_lines(REAL, context=32768).here()
 #
 # - RoPE 把数两两配对来转，得分只同距离有关；底数决定最慢的那一对转得有多慢。
 # - 模型只会用练过的距离，超出之后一声不响地失灵；用大海捞针图能看出失灵在哪里。
-# - 不训练也行：底数加大能看得更远，底数变小模型就坏；要真正好用，还得拿长文本训练。
+# - 不训练也行：底数加大能看得更远，小得太多模型就坏；要真正好用，还得拿长文本训练。
 # - 每多一个词元，缓存就多出固定的字节数；到 200K，比 4 位的 34B 还重。
 # - 标称的长度、管用的长度、放得下的长度，是三个不同的数。
 
@@ -525,10 +525,10 @@ def judge(tokens):
 course.check("06.longest", longest, judge)
 
 # %% [markdown] lang="en"
-# **3.** Find a base with which pocket/yi finds at least as many needles at 2,560 tokens as with its own, and at 256 still 8 of 10 or more. The check sets your base and searches.
+# **3.** Find a base larger than its own with which pocket/yi finds at least as many needles at 2,560 tokens as before, and at 256 still 8 of 10 or more. The check sets your base and searches.
 
 # %% [markdown] lang="zh"
-# **3.** 找一个底数，让 pocket/yi 在 2,560 个词元处找到的针不比原来的底数少，在 256 处仍能找到十分之八以上。检查时会设上你的底数实地去找。
+# **3.** 找一个比原来大的底数，让 pocket/yi 在 2,560 个词元处找到的针不比原来的底数少，在 256 处仍能找到十分之八以上。检查时会设上你的底数实地去找。
 
 # %% exercise="my-base"
 my_base = None

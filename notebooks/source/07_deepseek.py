@@ -275,10 +275,10 @@ for name, value in losses.items():
     print(f"{name:18}{value:7.4f}")
 
 # %% [markdown] lang="en"
-# In this pocket model the wrong experts cost little, for the shared expert does the common work whatever the router says. That is what it is for (DeepSeekMoE, Dai et al. 2024, arXiv:2401.06066). Lesson 08 repeats this with a mixture that has no shared expert.
+# In this pocket model the wrong experts cost little, no routed expert at all costs far more: so the four can largely stand in for each other, but the shared expert alone is not enough. Without it the loss rises as well. By design it takes what all tokens need, so that the others can differ (DeepSeekMoE, Dai et al. 2024, arXiv:2401.06066). Lesson 08 repeats this with a mixture that has no shared expert.
 
 # %% [markdown] lang="zh"
-# 在这个口袋模型里，选错专家的代价不大，因为不管路由器怎么说，大家共同的活都由共享专家干了。设共享专家，图的就是这个（DeepSeekMoE，Dai 等，2024，arXiv:2401.06066）。第 08 课会拿一个没有共享专家的模型再做一遍。
+# 在这个口袋模型里，选错专家的代价不大，一个路由专家都不用，代价就大得多：可见四个专家大体能互相顶替，光靠共享专家却不够。拿掉共享专家，损失同样上升。按设计，它负责所有词元都要的那部分，好让其余专家各有分工（DeepSeekMoE，Dai 等，2024，arXiv:2401.06066）。第 08 课会拿一个没有共享专家的模型再做一遍。
 
 # %% [markdown] lang="en"
 # ### Keeping all of them busy
@@ -633,12 +633,12 @@ published_scores(
 )
 
 # %% [markdown] lang="en"
-# A 7B that thinks passes GPT-4o of May 2024 in competition mathematics; only there, and with many more tokens. The paper's second finding: the same reinforcement learning done *directly* on Qwen2.5-32B reached 47.0 on AIME 2024; distilled from R1 it reaches 72.6. For a small model a good teacher beats own discovery.
+# A 7B that thinks passes GPT-4o of May 2024 in competition mathematics, and by the same README in competition code (LiveCodeBench 37.6 against 32.9); not in general knowledge (GPQA Diamond 49.1 against 49.9), and with many more tokens. The paper's second finding: the same reinforcement learning done *directly* on Qwen2.5-32B reached 47.0 on AIME 2024; distilled from R1 it reaches 72.6. For a small model a good teacher beats own discovery.
 #
 # Mind the licence: the distilled weights are under MIT, but made from Qwen or Llama, so the terms of the base remain:
 
 # %% [markdown] lang="zh"
-# 会思考的 7B，在竞赛数学上超过了 2024 年 5 月的 GPT-4o；只限这一项，而且词元花得多得多。论文还有第二个发现：同样的强化学习*直接*用在 Qwen2.5-32B 上，AIME 2024 只有 47.0，而从 R1 蒸馏出来的有 72.6。对小模型来说，名师指点胜过自己摸索。
+# 会思考的 7B，在竞赛数学上超过了 2024 年 5 月的 GPT-4o；据同一份 README，编程竞赛题也超过了（LiveCodeBench 37.6 对 32.9）；知识面没有超过（GPQA Diamond 49.1 对 49.9），而且词元花得多得多。论文还有第二个发现：同样的强化学习*直接*用在 Qwen2.5-32B 上，AIME 2024 只有 47.0，而从 R1 蒸馏出来的有 72.6。对小模型来说，名师指点胜过自己摸索。
 #
 # 许可证也要留意：蒸馏出来的权重用 MIT，可它们是拿 Qwen 或 Llama 改的，基座的条款仍然有效：
 

@@ -262,7 +262,7 @@ hits
 print("near:", hits[20] >= 6, " out of reach:", hits[340] <= 1)
 
 # %% [markdown] lang="en"
-# Inside the window it is found. Outside the number is not there for the model, which answers all the same. In between it depends on training; ours was short. A limit of the window is not a limit of the *text you may send*: nothing warns you.
+# Inside the window it is found. Out of reach the number is not there for the model, which answers all the same. In between it depends on training; ours was short. A limit of the window is not a limit of the *text you may send*: nothing warns you.
 
 # %% [markdown] lang="zh"
 # 在窗口里，找得到。出了够得着的范围，这个号码对模型来说就不存在了，可它照样会给出一个回答。介于两者之间的，要看训练；我们的训练很短。要当心：超出窗口，并不会禁止你*把文本发过去*，也没有任何提示。
@@ -288,10 +288,10 @@ per_token = 2 * 4 * 2 * 64 * 2
 print(stored // per_token, "tokens kept")
 
 # %% [markdown] lang="en"
-# (`per_token`: key and value, four layers, two heads of 64, 16 bits.) So beyond the window it computes something else. The scores of the next token in both programs, after 32 to 300 tokens; the largest difference:
+# (`per_token`: key and value, four layers, two heads of 64, 16 bits; 300 were read, the one too many is bookkeeping.) So beyond the window it computes something else. The scores of the next token in both programs, after 32 to 300 tokens; the largest difference:
 
 # %% [markdown] lang="zh"
-# （`per_token`：键和值、四层、两个 64 维的头、16 位。）所以一出窗口，它算的就是另一回事了。读 32 到 300 个词元之后，比较两个程序给下一个词元打的分，最大相差：
+# （`per_token`：键和值、四层、两个 64 维的头、16 位；读进去的是 300 个，多出的一个是记账用的字节。）所以一出窗口，它算的就是另一回事了。读 32 到 300 个词元之后，比较两个程序给下一个词元打的分，最大相差：
 
 
 # %%
@@ -340,12 +340,12 @@ network.config.sliding_window = window
 # %% [markdown] lang="en"
 # ### Windows today
 #
-# The idea came back in a better form: most layers look through a window, a few look at everything. The cache stays small and nothing is out of reach.
+# The idea came back in a better form: half of the layers or more look through a window, the others look at everything. The cache stays small and nothing is out of reach.
 
 # %% [markdown] lang="zh"
 # ### 如今的窗口
 #
-# 这个主意后来换了个更好的样子回来：大多数层只看窗口，少数几层看全部。缓存照样小，又没有够不着的地方。
+# 这个主意后来换了个更好的样子回来：一半或更多的层只看窗口，其余的层看全部。缓存照样小，又没有够不着的地方。
 
 # %%
 from labkit.architecture import read_architecture
@@ -447,10 +447,10 @@ for name in ("Llama-2-13B", "Mixtral-8x7B", "Llama-2-70B"):
     print(f"{name:14}{show_bytes(e.weights):>10}{show_bytes(e.read_per_token):>10}{low:6}–{high}")
 
 # %% [markdown] lang="en"
-# First what lies in memory, then what one token reads, then tokens a second in ordinary RAM. Mixtral is a 47B to store and nearly a 13B to run; published scores put it beside Llama 2 70B (below). And "8x7B"? Only the feed-forward part exists eight times:
+# First what lies in memory, then what one token reads, then tokens a second in ordinary RAM. Mixtral is a 47B to store and nearly a 13B to run; published scores put it above Llama 2 70B (below). And "8x7B"? Only the feed-forward part exists eight times:
 
 # %% [markdown] lang="zh"
-# 依次是占用的内存、每个词元要读的量、在普通内存里每秒的词元数。Mixtral 存的时候是 47B，跑的时候接近 13B；公开成绩却同 Llama 2 70B 相当（见下文）。那“8x7B”呢？只有前馈部分有八份：
+# 依次是占用的内存、每个词元要读的量、在普通内存里每秒的词元数。Mixtral 存的时候是 47B，跑的时候接近 13B；公开成绩却超过了 Llama 2 70B（见下文）。那“8x7B”呢？只有前馈部分有八份：
 
 # %%
 m = find("Mixtral-8x7B")
@@ -687,7 +687,7 @@ course.check("08.product", product, judge)
 # %% [markdown] lang="en"
 # ## On real models
 #
-# One line: `MODEL = "mistralai/Mistral-7B-Instruct-v0.1"`, with lengths in hundreds of times those here, since its window is 4,096. Download, and memory in 16 bits:
+# One line: `MODEL = "mistralai/Mistral-7B-Instruct-v0.1"`, with lengths some 64 times those here, since its window is 4,096. Download, and memory in 16 bits:
 
 # %% [markdown] lang="zh"
 # ## 换成真实模型

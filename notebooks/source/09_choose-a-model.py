@@ -87,10 +87,10 @@ for kind in ("Q4_K", "Q6_K", "F32"):
     print(f"{kind:4}  8 × {size:3} / {weights:3} = {8 * size / weights:.4g}")
 
 # %% [markdown] lang="en"
-# Second, the `M` of `Q4_K_M` stands for a **mixture**. Some tensors suffer more from rounding, and get more bits: the output head, and in half of the layers the value and down projections. Vectors stay in 32 bits. The whole rule (llama.cpp, `src/llama-quant.cpp`) fits into a cell:
+# Second, the `M` of `Q4_K_M` stands for a **mixture**. Some tensors suffer more from rounding, and get more bits: the output head, and in half of the layers the value and down projections. Vectors stay in 32 bits. All of the rule that this model needs (llama.cpp, `src/llama-quant.cpp`) fits into a cell:
 
 # %% [markdown] lang="zh"
-# 第二，`Q4_K_M` 里的 `M` 表示**混合**。有些张量更怕舍入误差，就多给几位：输出层，以及半数层里的 value 投影和 down 投影。向量保持 32 位。完整的规则（llama.cpp 的 `src/llama-quant.cpp`）一格代码就写得下：
+# 第二，`Q4_K_M` 里的 `M` 表示**混合**。有些张量更怕舍入误差，就多给几位：输出层，以及半数层里的 value 投影和 down 投影。向量保持 32 位。这个模型用得到的规则（llama.cpp 的 `src/llama-quant.cpp`），一格代码就写得下：
 
 # %%
 n = model.num_hidden_layers
@@ -337,22 +337,22 @@ fitting = [m for m in reaching if lab.estimate(m, context=CONTEXT).total <= card
 print(", ".join(fitting))
 
 # %% [markdown] lang="en"
-# One that reads 8,192 tokens is missing, though it is smaller than some of these. Why?
+# Two that read 8,192 tokens are missing, though they are smaller than some of these. Why?
 
 # %% [markdown] lang="zh"
-# 有一个也能读 8,192 个词元，比名单里的几个还小，却没进名单，为什么？
+# 有两个也能读 8,192 个词元，比名单里的几个还小，却没进名单，为什么？
 
 # %%
-for name in ("Llama-3-8B", "DeepSeek-Coder-6.7B"):
+for name in ("Llama-3-8B", "DeepSeek-Coder-6.7B", "Qwen1.5-7B"):
     m, est = find(name), lab.estimate(name, context=8192)
     print(f"{name:20}{show_bytes(est.weights):>9}{show_bytes(est.kv_cache):>9}", end="  ")
     print(f"{m.config['num_attention_heads']}/{m.num_key_value_heads}")
 
 # %% [markdown] lang="en"
-# Its cache: it keeps all its heads. And still many fit. Fitting is a condition, not a choice.
+# Their caches: they keep all their heads. And still many fit. Fitting is a condition, not a choice.
 
 # %% [markdown] lang="zh"
-# 因为缓存：它的头全都要存。即便如此，放得下的还是不少。放得下只是前提，还谈不上选。
+# 因为缓存：它们的头全都要存。即便如此，放得下的还是不少。放得下只是前提，还谈不上选。
 
 # %% [markdown] lang="en"
 # ### How fast?
@@ -725,10 +725,10 @@ from labkit import course
 course.check("09.kv-cache", kv_cache, lab.estimate("Llama-3.1-70B", context=32768).kv_cache)
 
 # %% [markdown] lang="en"
-# **2.** What is the longest context that Qwen2.5-7B in `Q4_K_M` can have on our card? `card.vram`, `e` and `per_token` are all you need. An answer within 1,000 tokens of the limit will do.
+# **2.** What is the longest context that Qwen2.5-7B in `Q4_K_M` can have on our card? `card.vram`, `e` and `per_token` are all you need. An answer up to 1,000 tokens below the limit will do.
 
 # %% [markdown] lang="zh"
-# **2.** 在示例显卡上，`Q4_K_M` 的 Qwen2.5-7B 最长能开多大的上下文？用 `card.vram`、`e` 和 `per_token` 就够了。与极限相差不超过 1,000 个词元就算对。
+# **2.** 在示例显卡上，`Q4_K_M` 的 Qwen2.5-7B 最长能开多大的上下文？用 `card.vram`、`e` 和 `per_token` 就够了。不超过极限、相差不到 1,000 个词元就算对。
 
 # %% exercise="longest-context"
 longest = None
@@ -741,7 +741,7 @@ from labkit.i18n import t
 
 
 def judge(tokens):
-    tokens = max(1, int(tokens))
+    tokens = max(256, int(tokens) // 256 * 256)  # llama.cpp sets aside whole blocks of 256
     fits = [lab.estimate(MODEL, context=n).total <= card.vram for n in (tokens, tokens + 1000)]
     if not fits[0]:
         return t("That is too long: it does not fit.", "太长了，放不下。")

@@ -273,10 +273,10 @@ levels = np.sort([*below, 0, *above]).astype(np.float32) / np.float32(max(above)
 levels
 
 # %% [markdown] lang="en"
-# The last digits of bitsandbytes' table were once computed elsewhere; ours agree with it within:
+# The last digits of bitsandbytes' table were once computed elsewhere; ours agree with it to a millionth:
 
 # %% [markdown] lang="zh"
-# bitsandbytes 的那张表当年是在别处算的，末位略有出入。和它最多差：
+# bitsandbytes 的那张表当年是在别处算的，末位略有出入。我们的和它相差不到百万分之一：
 
 # %%
 from labkit.bitsandbytes_formats import NF4_LEVELS
@@ -688,10 +688,10 @@ theirs = dequantize_gptq(quantize_gptq(weights, measure_hessian(inputs), bits=4,
 print("same:", np.isclose(theirs, ours).mean() > 0.99)
 
 # %% [markdown] lang="en"
-# In 8 bits it works just as well, on errors that are sixteen times smaller to begin with:
+# In 8 bits it works just as well, on errors that are seventeen times smaller to begin with:
 
 # %% [markdown] lang="zh"
-# 8 位时同样管用，只不过误差本来就小到十六分之一：
+# 8 位时同样管用，只不过误差本来就小到十七分之一：
 
 # %% varies="digits differ with the weights"
 for name, u in (("nearest", np.eye(len(upper), dtype=np.float32)), ("GPTQ", upper)):
@@ -763,10 +763,10 @@ def judge_read(made):
 course.check("11.read-q4-0", read_q4_0(blocks4), judge_read)
 
 # %% [markdown] lang="en"
-# **2.** Write Q8_0: for each block of 32 the scale d = largest size / 127 in float16, then 32 signed bytes, weight / d rounded (halves away from zero), 34 bytes in all. The check compares with llama.cpp's file.
+# **2.** Write Q8_0: for each block of 32 weights d = largest size / 127; the codes are weight × (1 / d), rounded (halves away from zero), with d still in float32. Stored are d as float16, then the 32 codes as signed bytes: 34 bytes (uint8) a row. The check compares with llama.cpp's file.
 
 # %% [markdown] lang="zh"
-# **2.** 写出 Q8_0：每块 32 个权重，先是 float16 的缩放系数 d = 最大绝对值 / 127，再是 32 个有符号字节，即 weight / d 四舍五入（正好一半时，往远离零的方向进），一共 34 字节。检查时会和 llama.cpp 的文件对照。
+# **2.** 写出 Q8_0：每块 32 个权重，d = 最大绝对值 / 127；码是 weight × (1 / d) 四舍五入（正好一半时，往远离零的方向进），这时 d 还是 float32。存的时候，先是 float16 的 d，再是 32 个有符号字节，一行一共 34 字节（uint8）。检查时会和 llama.cpp 的文件对照。
 
 
 # %% exercise="q8-0"
@@ -838,7 +838,7 @@ for name in ("Qwen2.5-0.5B", "Qwen2.5-7B"):
     print(real.huggingface, show_bytes(2 * real.parameters), show_bytes(4 * real.parameters))
 
 # %% [markdown] lang="en"
-# For a 7B give `gptq` some of the rows, `weights[:256]` (and `exact[:, :256]`): rows do not know of each other, and the loop takes a minute instead of an hour. What real models lose as a whole, with published figures, is lesson 12.
+# For a 7B cut the matrix right after the int8 part, `weights = weights[:256]` and `exact = exact[:, :256]`, and write `error(made, weights)`: rows do not know of each other, and the loop takes a minute instead of an hour. What real models lose as a whole, with published figures, is lesson 12.
 
 # %% [markdown] lang="zh"
-# 7B 的话，给 `gptq` 一部分行就好，`weights[:256]`（以及 `exact[:, :256]`）：行与行互不相干，循环从一小时缩短到一分钟。真实模型整体损失多少、公开发表的数字是多少，见第 12 课。
+# 7B 的话，int8 那一节之后就把矩阵截短：`weights = weights[:256]`、`exact = exact[:, :256]`，并改用 `error(made, weights)`：行与行互不相干，循环从一小时缩短到一分钟。真实模型整体损失多少、公开发表的数字是多少，见第 12 课。

@@ -267,10 +267,10 @@ print(
 )
 
 # %% [markdown] lang="en"
-# And what is right? In exact match one question more or less is no difference; the interval of a few dozen questions is wide (lesson 00). What holds:
+# And what is right? In exact match one question more or less is no difference; the interval of 120 questions is still wide (lesson 00). What holds:
 
 # %% [markdown] lang="zh"
-# 那么答对了多少呢？精确匹配上差一两道题不算差别：几十道题的置信区间很宽（第 00 课）。站得住的是：
+# 那么答对了多少呢？精确匹配上差一两道题不算差别：120 道题的置信区间仍然很宽（第 00 课）。站得住的是：
 
 # %% varies="digits differ with the weights"
 {row.format: row.exact_match and round(row.exact_match, 3) for row in table.rows}
@@ -380,10 +380,10 @@ for row in llama3.rows:
         print(f"{row.format:8}{ours}{other.kl_mean if other else float('nan'):10.5f}")
 
 # %% [markdown] lang="en"
-# **The order carries over.** And so does the price of a bit: one bit less doubles the error of a weight (lesson 11), KL grows with the *square* of small errors, so up to fourfold. It is a little less because the output head is in Q6_K both times.
+# **The order carries over.** And so does the price of a bit: one bit less doubles the error of a weight (lesson 11), KL grows with the *square* of small errors, so about fourfold. It is not exact: the output head is in Q6_K both times, which lowers it, and a KL as small as ours is a rough measurement.
 
 # %% [markdown] lang="zh"
-# **次序成立。**一位的价钱也成立：少一位，权重误差翻倍（第 11 课）；误差小的时候，KL 按误差的*平方*增长，所以最多变成四倍。实际略少，因为两种格式的输出层都是 Q6_K。
+# **次序成立。**一位的价钱也成立：少一位，权重误差翻倍（第 11 课）；误差小的时候，KL 按误差的*平方*增长，所以大约变成四倍。这不是准数：两种格式的输出层都是 Q6_K，会压低一些；而我们这里的 KL 太小，测得也粗。
 
 # %%
 order = [row.format for row in llama3.rows if row.format in by and row.format != "F16"]
@@ -414,18 +414,19 @@ for name in ("Q8_0", "Q4_K_M", "Q2_K"):
 # %% [markdown] lang="en"
 # **Perplexity's blindness is smaller there.** With the whole test set of wikitext-2 and paired differences even the 0.0027 between F16 and Q8_0 is resolved. With as little text as ours, or as in a quick test of your own, trust KL.
 #
-# **Speed does not carry over at all.** A pocket model lies in the processor's cache, where its bytes cost next to nothing; its speeds tell more about the engines than about the formats. A real one is read from memory for every token, so fewer bits are faster, nearly in proportion. For Llama 3.1 8B on an RTX 4060, from its bandwidth (lesson 09):
+# **Speed does not carry over at all.** A pocket model lies in the processor's cache, where its bytes cost next to nothing; its speeds tell more about the engines than about the formats. A real one is read from memory for every token, so fewer bits are faster, nearly in proportion. For Llama 3.1 8B on an RTX 4060 Ti with 16 GB, from its bandwidth (lesson 09):
 
 # %% [markdown] lang="zh"
 # **困惑度在那里没有这么迟钝。**用 wikitext-2 的整个测试集，再加上成对相减，连 F16 和 Q8_0 之间 0.0027 的差别也分得出来。像我们这样文本少，或者你自己快速测一下，就该信 KL。
 #
-# **速度完全不成立。**口袋模型整个躺在处理器的缓存里，读它几乎不花时间，测出的速度说的是引擎，而不是格式。真实模型每个词元都要从内存读一遍，位数越少越快，差不多成正比。以 RTX 4060 上的 Llama 3.1 8B 为例，按带宽估算（第 09 课）：
+# **速度完全不成立。**口袋模型整个躺在处理器的缓存里，读它几乎不花时间，测出的速度说的是引擎，而不是格式。真实模型每个词元都要从内存读一遍，位数越少越快，差不多成正比。以 16 GB 的 RTX 4060 Ti 上的 Llama 3.1 8B 为例，按带宽估算（第 09 课）：
 
 # %%
 from labkit.speed import token_speed
 
 for quant in ("Q8_0", "Q6_K", "Q5_0", "Q4_0"):
-    low, high, *_ = token_speed(lab.estimate("Llama-3.1-8B", quant=quant, context=4096), "RTX 4060")
+    need = lab.estimate("Llama-3.1-8B", quant=quant, context=4096)
+    low, high, *_ = token_speed(need, "RTX 4060 Ti 16GB")
     print(f"{quant:6}{low:6.0f} to {high:.0f} tokens/s")
 
 # %% [markdown] lang="en"

@@ -266,12 +266,12 @@ from labkit.plots import draw_methods
 draw_methods(Comparison((full, lora)))
 
 # %% [markdown] lang="en"
-# Full tuning moves ten times as many numbers and gets further in the same steps. LoRA follows at some distance, and what it leaves is a file of one megabyte. One patient of the test more or less is two per cent here, and on another computer, where sums are rounded otherwise, the figures shift by a few: do not read more into them.
+# Full tuning moves ten times as many numbers. In answers LoRA is about level with it; the loss below shows the distance. And what LoRA leaves is a file of one megabyte. One patient of the test more or less is two per cent here, and on another computer, where sums are rounded otherwise, the figures shift by a few: do not read more into them.
 #
 # How the loss on samples that are not trained on came down:
 
 # %% [markdown] lang="zh"
-# 全量微调动的数有十倍之多，走同样的步数，学得更到位。LoRA 稍逊一筹，留下的却只是一个一兆字节的文件。这里测试题每错一道就是两个百分点；换一台电脑，舍入不同，结果也会差上几个点，别过度解读。
+# 全量微调动的数有十倍之多。按答对的题数，LoRA 和它差不多；差距要看下面的损失。而 LoRA 留下的只是一个一兆字节的文件。这里测试题每错一道就是两个百分点；换一台电脑，舍入不同，结果也会差上几个点，别过度解读。
 #
 # 不参与训练的那些样本（验证集），损失是这样降下来的：
 
@@ -552,9 +552,12 @@ def merge(W, A, B, alpha, r):
 
 
 # %% check="merge" points=1
+from copy import deepcopy
+
 with torch.no_grad():
     answer = merge(layer.weight, A, B, alpha, rank)
-    merged = model.model.merge_and_unload().get_submodule(LAYER).weight
+    copied = deepcopy(model.model)  # PEFT merges in place
+    merged = copied.merge_and_unload().get_submodule(LAYER).weight
 
 
 def judge_merge(made):
@@ -615,14 +618,14 @@ course.check("13.largest", largest, judge_largest)
 # %% [markdown] lang="en"
 # ## On real models
 #
-# One line changes, `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`, and for a task of your own `load_task("my.jsonl")`. The task here will do too, for no model knows our clinic. On a GPU everything above runs as it stands; on a laptop's CPU expect hours rather than minutes.
+# One line changes, `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`, and for a task of your own `load_task("my.jsonl")`. The task here will do too, for no model knows our clinic. On a GPU `lab.finetune` and all measurements run as they stand. Where a cell makes tensors of its own, add the `device` and `dtype` of the weights, and load the base with `dtype="float32"` there: agreement to 1e-6 is no matter of bf16. On a laptop's CPU expect hours rather than minutes.
 #
 # Which card for which size? One text of 1,024 tokens at a time, checkpointing on. The T4 knows no bf16: adapters are trained there on an fp16 base, full tuning in fp32. "–": does not fit. The predictions are computed, not measured on these cards.
 
 # %% [markdown] lang="zh"
 # ## 换成真实模型
 #
-# 改一行，`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`；要用自己的任务，就写 `load_task("my.jsonl")`。这里的任务也能用，反正哪个模型都不认识我们这家诊所。有 GPU 的话，上面的代码原样就能跑；在笔记本的 CPU 上，就要按小时而不是按分钟来等了。
+# 改一行，`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`；要用自己的任务，就写 `load_task("my.jsonl")`。这里的任务也能用，反正哪个模型都不认识我们这家诊所。有 GPU 的话，`lab.finetune` 和各项测量原样就能跑；自己造张量的那几格，要补上和权重一致的 `device` 与 `dtype`，基座用 `dtype="float32"` 加载（误差小于 1e-6 这种对照，bf16 做不到）。在笔记本的 CPU 上，就要按小时而不是按分钟来等了。
 #
 # 哪张卡能调多大的模型？每次一条 1,024 个词元的文本，开重算。T4 不支持 bf16：在它上面，适配器训练在 fp16 的基座上，全量微调用 fp32。“–”表示装不下。这些是算出来的预测，没有在这些卡上实测。
 

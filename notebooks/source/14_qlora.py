@@ -260,12 +260,12 @@ scores["right"]
 # %% [markdown] lang="en"
 # ### The end is never learnt
 #
-# Batches are padded, and padding must not be learnt. Many recipes set `pad = eos` and then mask every pad token. Look at the last token of the first answer, as Transformers' own collator labels it then:
+# Batches are padded, and padding must not be learnt. Many recipes set `pad = eos` and then mask every pad token. Look at the `<|im_end|>` tokens of one sample, as Transformers' own collator labels them then:
 
 # %% [markdown] lang="zh"
 # ### 结尾从没学过
 #
-# 一批样本要补齐到一样长，补上去的不能学。很多教程写 `pad = eos`，再把所有 pad 词元盖掉。看看这时 Transformers 自带的 collator 给回答的结尾打了什么标签：
+# 一批样本要补齐到一样长，补上去的不能学。很多教程写 `pad = eos`，再把所有 pad 词元盖掉。看看这时 Transformers 自带的 collator 给一条样本里的 `<|im_end|>` 打了什么标签：
 
 # %%
 from copy import copy
@@ -657,12 +657,12 @@ course.check("14.diagnosis", diagnosis, judge_diagnosis)
 # %% [markdown] lang="en"
 # ## On real models
 #
-# `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"` at the top. Three cells are about our pocket families and compare with exact words, for which a real model needs `load_task` with samples of yours; the rest runs as it stands. QLoRA on one text of 1,024 tokens at a time takes, by prediction:
+# `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"` at the top. Some cells are about our pocket families or compare with exact words; for those a real model needs `load_task` with samples of yours. Where a cell makes tensors of its own, a GPU needs the `device` and `dtype` of the weights added; the rest runs as it stands. QLoRA on one text of 1,024 tokens at a time takes, by prediction:
 
 # %% [markdown] lang="zh"
 # ## 换成真实模型
 #
-# 把开头改成 `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`。有几格专门讲口袋家族，或者逐字对答案，真实模型请换成你自己的样本（`load_task`）；其余照跑。QLoRA 每次一条 1,024 个词元的文本，预计占用：
+# 把开头改成 `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`。有几格专门讲口袋家族，或者逐字对答案，真实模型请换成你自己的样本（`load_task`）；自己造张量的那几格，在 GPU 上要补上和权重一致的 `device` 与 `dtype`；其余照跑。QLoRA 每次一条 1,024 个词元的文本，预计占用：
 
 # %%
 rows = []

@@ -183,12 +183,12 @@ print(f"{ladder['search']:.0%}")
 # %% [markdown] lang="en"
 # The answer stands right above the question, and the model does not take it. Honestly so: a pocket model has learnt to find *codes of words* in a text (lesson 06), and no other kind of reading. Large chat models bring this skill along; that it can be missing is what one sees only in a small one.
 #
-# A missing *skill* is what fine-tuning is for. So let us teach it to read: 2,000 sentences from handbooks of firms that do not exist either, the same topics, other numbers and names. **Not one of Lake Tea's entries is among them.**
+# A missing *skill* is what fine-tuning is for. So let us teach it to read: 2,000 questions, each with a sentence from a made-up handbook. Firm and topics are the same, numbers and names are others. **Not one true entry of Lake Tea's handbook is among them.**
 
 # %% [markdown] lang="zh"
 # 答案就写在问题上面那一行，模型却不去拿。这是实情：口袋模型只学过在文中找*词的号码*（第 06 课），没学过别的读法。大的对话模型天生带着这份本事；正因为小，我们才看得到它也可能没有。
 #
-# 缺*本事*，才是微调该上场的时候。那就教它阅读：两千句别家公司的手册，那些公司也是虚构的，条目一样，数字和人名不一样。**湖茶公司自己的条目，一条也不在里面。**
+# 缺*本事*，才是微调该上场的时候。那就教它阅读：两千道题，每题配一句编出来的手册。公司名和条目不变，数字和人名全换掉。**湖茶公司手册里真正的条目，一条也不在里面。**
 
 # %%
 from labkit.reading import reading_task
@@ -602,7 +602,7 @@ for row in rows:
 # %% [markdown] lang="zh"
 # 这张表里有三条教训。
 #
-# **两种做法。** Meditron、Lawyer LLaMA 是*接着读*：拿行业文本继续预训练，花费大，带来的是知识。DoctorGLM、FinGPT 是在对话或标签上做 LoRA，便宜，带来的是形式：医生的口吻，或者“利好”这个标签。对照上面那张表：这算知识，还是本事？
+# **两种做法。** Meditron、Lawyer LLaMA 是*接着读*：拿行业文本继续预训练，花费大，带来的是知识。DoctorGLM、FinGPT 是在对话或标签上做 LoRA，便宜，带来的是形式：医生的口吻，或者“positive”（利好）这个标签。对照上面那张表：这算知识，还是本事？
 #
 # **许可证。** DoctorGLM 我们没查到许可证；FinGPT 的适配器用什么许可，我们没能核实（它的代码是 MIT，管不到权重）。没人说可以，就是不可以。Lawyer LLaMA 写明仅限学术，它的基座、第一代 LLaMA 也只提供给研究者（Touvron 等，2023，arXiv:2302.13971）。Meditron 沿用 Llama 2 的条款。适配器既要守自己的条款，*也要*守基座的。
 #
@@ -730,10 +730,10 @@ reference.shape
 print("chosen {:.1f}, rejected {:.1f}".format(*reference[: len(strange)].mean(0)))
 
 # %% [markdown] lang="en"
-# For invented models the refusal is unlikely, and the invention nearly certain: there is something to move. One loop for three ways, as one sum of two losses: `prefer` weighs DPO's, `imitate` the plain loss on the chosen answers, which is what lessons 13 and 14 did.
+# For invented models the refusal is next to impossible, and the invention takes most of the probability: there is something to move. One loop for three ways, as one sum of two losses: `prefer` weighs DPO's, `imitate` the plain loss on the chosen answers, which is what lessons 13 and 14 did.
 
 # %% [markdown] lang="zh"
-# 问到虚构的模型时，“不知道”的可能性极小，胡编的几乎是必然：确实有东西可以挪。下面用一个循环跑三种办法，损失是两项之和：`prefer` 是 DPO 那项的权重，`imitate` 是在选中的回答上的普通损失，也就是第 13、14 课用的那种。
+# 问到虚构的模型时，“不知道”几乎不可能出现，胡编的那句却占了大半的概率：确实有东西可以挪。下面用一个循环跑三种办法，损失是两项之和：`prefer` 是 DPO 那项的权重，`imitate` 是在选中的回答上的普通损失，也就是第 13、14 课用的那种。
 
 # %%
 from labkit.adapters import add_lora
@@ -895,12 +895,12 @@ print(f"LoRA {operations(base):.1f}")
 # %% [markdown] lang="en"
 # 6 and 4, near enough: attention's own products come on top, and under LoRA nobody asks for the gradient of the first layer's input. Checkpointing runs the forward pass once more, which makes 8 and 6.
 #
-# Divided by the card's peak that would be the time, if the peak were reached. It is not. From the one published series of measurements that we trust (LoRA and QLoRA of Qwen 1.8B to 14B on an A100, in Qwen's README), this share of the peak follows, and our tests recompute it:
+# Divided by the card's peak that would be the time, if the peak were reached. It is not. From the one published series of measurements that we trust (LoRA and QLoRA of Qwen 1.8B to 14B on an A100, in Qwen's README), this share of the peak follows, and our tests recompute it. For full tuning, which that series does not cover, we take LoRA's:
 
 # %% [markdown] lang="zh"
 # 大致就是 6 和 4：多一点的是注意力自己的乘法，少一点的是 LoRA 下第一层的输入用不着求梯度。开了梯度检查点，前向要再跑一遍，于是变成 8 和 6。
 #
-# 拿它除以显卡的峰值算力，就是时间，假如真能跑满峰值。实际跑不满。有一组公开的实测我们信得过（Qwen 的 README：在 A100 上对 1.8B 到 14B 做 LoRA 和 QLoRA），由它推出能达到峰值的这么多，我们的测试里重算过：
+# 拿它除以显卡的峰值算力，就是时间，假如真能跑满峰值。实际跑不满。有一组公开的实测我们信得过（Qwen 的 README：在 A100 上对 1.8B 到 14B 做 LoRA 和 QLoRA），由它推出能达到峰值的这么多，我们的测试里重算过；全量微调不在这组实测里，借用 LoRA 的数：
 
 # %%
 from labkit.training_time import SHARE, count_operations, predict_time
@@ -979,7 +979,7 @@ Table(("", "", *WAYS), lines)
 # %% [markdown] lang="zh"
 # ## 练习
 #
-# **1.** 离职通知期改成八周（英文 8 weeks）。请写出 `updated`，让检索用中英文都能这样回答。检查时会真的去查。
+# **1.** 离职通知期改成 8周（英文 8 weeks）。请写出 `updated`，让检索用中英文都能这样回答。检查时会真的去查。
 
 # %% exercise="update"
 updated = None
@@ -1073,12 +1073,12 @@ course.check("15.hours", best_hours, expected, tolerance=0.02)
 # %% [markdown] lang="en"
 # ## On real models
 #
-# One line: `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`. It will read a passage without being taught, so compare rungs 3 and 4 anew, and judge by whether the answer *contains* the right words, for it speaks in sentences. Download, and memory to tune it by LoRA:
+# One line: `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"` (on a GPU, add the `device` of the weights where a cell makes tensors of its own). It will read a passage without being taught, so compare rungs 3 and 4 anew, and judge by whether the answer *contains* the right words, for it speaks in sentences. Download, and memory to tune it by LoRA:
 
 # %% [markdown] lang="zh"
 # ## 换成真实模型
 #
-# 只改一行：`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`。它不用教就会照着原文答，所以第三、四级要重新比；它说的是整句话，评判时看回答里*有没有*正确的词。下载大小，以及用 LoRA 微调它要的显存：
+# 只改一行：`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`（在 GPU 上，自己造张量的那几格要补上和权重一致的 `device`）。它不用教就会照着原文答，所以第三、四级要重新比；它说的是整句话，评判时看回答里*有没有*正确的词。下载大小，以及用 LoRA 微调它要的显存：
 
 # %%
 half = find("Qwen2.5-0.5B")

@@ -171,12 +171,12 @@ CHOSEN = files["Q8_0"]
 # %% [markdown] lang="en"
 # ## Serve it
 #
-# One line starts llama.cpp's server with the model's own template and stops, on this computer only, with a key made for the occasion. In a terminal: `labkit serve clinic.gguf`.
+# One line starts llama-cpp-python's server (llama.cpp inside) with the model's own template and stops, on this computer only, with a key made for the occasion. In a terminal: `labkit serve clinic.gguf`.
 
 # %% [markdown] lang="zh"
 # ## 提供服务
 #
-# 一行就能启动 llama.cpp 的服务：用模型自己的模板和停止符，只对本机开放，并现生成一个密钥。在终端里是：`labkit serve clinic.gguf`。
+# 一行就能启动 llama-cpp-python 的服务（内核是 llama.cpp）：用模型自己的模板和停止符，只对本机开放，并现生成一个密钥。在终端里是：`labkit serve clinic.gguf`。
 
 # %%
 server = lab.serve(CHOSEN, n_threads=1)
@@ -216,7 +216,7 @@ except openai.AuthenticationError as error:
     print(error)
 
 # %% [markdown] lang="en"
-# All of that stands in the server's log: who asked what path when, and how it ended. Not what was asked: a log with patients' words in it would be a leak of its own.
+# All of that stands in the server's log: who asked what path, and how it ended. Not what was asked: a log with patients' words in it would be a leak of its own.
 
 # %% [markdown] lang="zh"
 # 这些都记在服务日志里：谁、访问了哪个路径、结果如何。但不记问了什么：日志里要是有病人说的话，它本身就是一次泄露。
@@ -272,12 +272,12 @@ with urllib.request.urlopen(preflight) as reply:
             print(f"{name.lower()}: {value}")
 
 # %% [markdown] lang="en"
-# llama.cpp's server lets every origin in. Handy for trying out; and it means that the key alone keeps strangers' pages away, even from a server that listens to this computer only: any page you open in your browser could ask it.
+# llama-cpp-python's server lets every origin in. Handy for trying out; and it means that the key alone keeps strangers' pages away, even from a server that listens to this computer only: any page you open in your browser could ask it.
 #
 # So the key must not stand in a page. The way out is a small **backend**: it gives the page to the browser, takes its questions on the same address, and asks the model with the key that it alone holds. Same address: no cross-origin question either.
 
 # %% [markdown] lang="zh"
-# llama.cpp 的服务对所有来源都放行。试用方便，但也意味着：挡住陌生网页的只剩密钥这一道，哪怕服务只监听本机也一样，因为你在浏览器里打开的任何网页都能去问它。
+# llama-cpp-python 的服务对所有来源都放行。试用方便，但也意味着：挡住陌生网页的只剩密钥这一道，哪怕服务只监听本机也一样，因为你在浏览器里打开的任何网页都能去问它。
 #
 # 所以密钥绝不能写在网页里。办法是加一个小小的**后端**：网页由它发给浏览器，问题也交到同一个地址，再由它拿着只有它知道的密钥去问模型。地址相同，跨域问题也就没有了。
 
@@ -508,7 +508,7 @@ changed = modelfile + "PARAMETER num_predict 8\n"
 # %% check="modelfile" points=1
 def rest_and_new(text):
     parameters = dict(re.findall(r"^PARAMETER (num_\w+) (\S+)$", text, re.MULTILINE))
-    rest = re.sub(r"^PARAMETER num_predict .*\n", "", text, flags=re.MULTILINE)
+    rest = re.sub(r"^PARAMETER num_predict .*\n?", "", text, flags=re.MULTILINE)
     return parameters.get("num_predict") == "8" and rest.strip() == modelfile.strip()
 
 

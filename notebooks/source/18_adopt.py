@@ -243,12 +243,12 @@ verdicts
 [(o.first, o.second, o.better) for o in verdicts.outcomes]
 
 # %% [markdown] lang="en"
-# The base model is out: it knows much, but does not stop talking. Between the other two forty questions show no difference. That is a result, too: **let the cheaper or better-licensed one win**, or ask more questions. (Three comparisons are three chances for luck, so each p was raised by Holm's rule.)
+# The base model is out: it knows much, but often does not stop talking. Between the other two forty questions show no difference. That is a result, too: **let the cheaper or better-licensed one win**, or ask more questions. (Three comparisons are three chances for luck, so each p was raised by Holm's rule.)
 #
 # Why all the shuffling? Here is a lazy judge who always says "left":
 
 # %% [markdown] lang="zh"
-# 基座模型出局：它知道得不少，但说起来停不住。另外两个，四十道题看不出差别。这也是结果：**让更便宜或许可证更好的那个赢**，要么就再多问些题。（比三次，就有三次碰运气的机会，所以每个 p 都按 Holm 的办法调高了。）
+# 基座模型出局：它知道得不少，但常常说起来停不住。另外两个，四十道题看不出差别。这也是结果：**让更便宜或许可证更好的那个赢**，要么就再多问些题。（比三次，就有三次碰运气的机会，所以每个 p 都按 Holm 的办法调高了。）
 #
 # 为什么要这样打乱？请看一位懒评委，永远说“左边好”：
 
@@ -425,10 +425,10 @@ torch.save({"weight": torch.zeros(2, 2), "payload": Payload()}, bad / "pytorch_m
 _ = torch.load(bad / "pytorch_model.bin", weights_only=False)
 
 # %% [markdown] lang="en"
-# It ran. Three ways not to: PyTorch's `weights_only=True` (its default since 2.6) refuses whatever is no tensor; labkit loads safetensors and GGUF only; and one can look without loading, for a pickle's instructions can be read:
+# It ran. Three ways not to: PyTorch's `weights_only=True` (its default since 2.6) builds tensors and plain containers only and refuses to call anything else; labkit loads safetensors and GGUF only; and one can look without loading, for a pickle's instructions can be read:
 
 # %% [markdown] lang="zh"
-# 真的执行了。不让它执行有三招：PyTorch 的 `weights_only=True`（2.6 版起为默认值）拒绝张量以外的东西；labkit 只加载 safetensors 和 GGUF；还可以只看不加载，因为 pickle 的指令是读得出来的：
+# 真的执行了。不让它执行有三招：PyTorch 的 `weights_only=True`（2.6 版起为默认值）只还原张量和字典、列表之类的普通数据，别的一概不许调用；labkit 只加载 safetensors 和 GGUF；还可以只看不加载，因为 pickle 的指令是读得出来的：
 
 # %%
 try:
@@ -457,12 +457,12 @@ print([scan_files(model.location.path).is_safe for model in models.values()])
 # %% [markdown] lang="en"
 # ## 7. Which rules apply
 #
-# Dated, with sources, and short. Some of it was read in reports and not in the law itself; the table says where. Our example touches both places: Art. 50 in Munich; in Suzhou the Interim Measures only if the assistant is offered to the public.
+# Dated, with sources, and short. All of it was read in reports and not in the law itself; the table says in which. Our example touches both places: Art. 4 and Art. 50 in Munich; in Suzhou the Interim Measures only if the assistant is offered to the public. The table is about AI alone: as the tickets hold personal data, the GDPR (Regulation (EU) 2016/679) applies in Munich and the Personal Information Protection Law (in force since November 2021) in Suzhou, whichever model is used.
 
 # %% [markdown] lang="zh"
 # ## 7. 适用哪些规定
 #
-# 都有日期和出处，写得很短。有些内容读的是报道而不是法律原文，表里都注明了。我们的例子两地都涉及：在慕尼黑看第 50 条；在苏州，只有向公众提供服务时才适用《暂行办法》。
+# 都有日期和出处，写得很短。这些内容读的都是报道而不是法律原文，读的是哪一篇，表里注明了。我们的例子两地都涉及：在慕尼黑看第 4 条和第 50 条；在苏州，只有向公众提供服务时才适用《暂行办法》。这张表只列人工智能方面的规定；工单里有个人信息，所以不管用哪个模型，慕尼黑还要守 GDPR（欧盟 2016/679 号条例），苏州还要守《个人信息保护法》（2021 年 11 月起施行）。
 
 # %%
 from labkit.guides import show_regulations
@@ -489,7 +489,7 @@ verdict = {
         "taken: as good, its line leads the list", "选定：一样好，这一系排在名单前面"
     ),
     "pocket/llama3": t("as good; the second choice", "一样好，作为备选"),
-    "pocket/llama3-base": t("does not stop talking", "说起来停不住"),
+    "pocket/llama3-base": t("often does not stop talking", "常常说起来停不住"),
 }
 candidates = tuple(
     Candidate(name, found[name], costs.money(own.total), "Apache License 2.0", verdict[name])
@@ -678,10 +678,10 @@ def judge_hardened(_):
 course.check("18.harden", harden("The code of tea is 952."), judge_hardened)
 
 # %% [markdown] lang="en"
-# **4.** Somebody sends five files. Which of them must not be loaded? Look at them as you like, but load none; give the set of their names.
+# **4.** Somebody sends five files. Which of them does the rule *no pickle, no code* refuse, whatever they would do? Look at them as you like, but load none; give the set of their names.
 
 # %% [markdown] lang="zh"
-# **4.** 有人发来五个文件，哪些不能加载？怎么看都行，就是别加载；请给出文件名的集合。
+# **4.** 有人发来五个文件。按“不收 pickle、不收代码”的规矩，不管内容有没有害，哪些该拒收？怎么看都行，就是别加载；请给出文件名的集合。
 
 # %%
 import shutil

@@ -42,7 +42,8 @@ for s in scores():
         mmlu.setdefault(s.model, []).append(s.score)
 bar = min(mmlu["Llama-2-70B"])  # its maker's own; others measured it again, and higher
 mmlu = {name: max(reported) for name, reported in mmlu.items()}
-print(len(mmlu), "models,", sum(score > bar for score in mmlu.values()), "above", bar)
+above = [name for name, score in mmlu.items() if score > bar and name != "Llama-2-70B"]
+print(len(mmlu), "models,", len(above), "above", bar)
 
 # %%
 from labkit.widgets.prediction import ask
@@ -50,7 +51,7 @@ from labkit.widgets.prediction import ask
 ask("19.smaller")
 
 # %%
-passed = sorted((find(name) for name in mmlu if mmlu[name] > bar), key=lambda m: m.release_date)
+passed = sorted(map(find, above), key=lambda m: m.release_date)
 smallest = [find("Llama-2-70B")]
 for m in passed:
     if m.parameters < smallest[-1].parameters:
@@ -59,10 +60,10 @@ for m in smallest:
     print(f"{m.release_date}  {m.name:14}{m.parameters / 1e9:6.1f}B{mmlu[m.name]:7.1f}")
 
 # %% [markdown] lang="en"
-# The same score, each time in a smaller model. As a picture, for three sizes: the best published score so far.
+# All above 68.9, and each time in a smaller model. (69.9 is the highest figure published for Llama 2 70B, 68.9 its maker's.) As a picture, for three sizes: the best published score so far.
 
 # %% [markdown] lang="zh"
-# 分数没降，模型一个比一个小。画成图，按大小分三档，每个点是到那时为止的最好成绩：
+# 个个超过 68.9，模型却一个比一个小。（69.9 是别人给 Llama 2 70B 测出的最高分，68.9 是官方的。）画成图，按大小分三档，每个点是到那时为止的最好成绩：
 
 # %%
 from labkit.i18n import t
@@ -259,14 +260,14 @@ print(max(p.as_of for p in prices() if p.cached_input))
 #
 # While a model writes alone, each pass gives one token, and each pass reads all weights from memory: that is what takes the time (lesson 09). A pass over nine tokens reads them just once, too. So let something cheap **guess** the next few tokens, and let the model check all of them in one pass. It keeps what it would have said itself, up to the first wrong guess, and adds its own next token.
 #
-# The guess may come from a small model, from extra heads, or for nothing from the text itself: look where the last two tokens stood before, and guess what followed there. That is *prompt lookup* (Saxena 2023), and llama-cpp-python has it. One question, step by step:
+# The guess may come from a small model, from extra heads, or for nothing from the text itself: look where the last two tokens (or else the last one) stood before, and guess what followed there. That is *prompt lookup* (Saxena 2023), and llama-cpp-python has it. One question, step by step:
 
 # %% [markdown] lang="zh"
 # ### 投机解码
 #
 # 模型独自写的时候，一趟只出一个词元，而每一趟都要把全部权重从内存里读一遍，时间就花在这里（第 09 课）。一趟带九个词元，权重也只读一遍。那么不妨让便宜的办法先**猜**出后面几个，再让模型一趟全部核对：和它自己要说的一样就留下，到第一个猜错的为止，再接上它自己的下一个词元。
 #
-# 猜的办法有几种：用一个小模型，给模型加几个预测头，或者分文不花，就从已有的文本里找：看看刚才这两个词元以前在哪儿出现过，当时后面跟着什么，就猜什么。这叫 *prompt lookup*（提示词查找，Saxena，2023），llama-cpp-python 自带。先看一个问题的全过程：
+# 猜的办法有几种：用一个小模型，给模型加几个预测头，或者分文不花，就从已有的文本里找：看看刚才这两个词元（找不到就只看最后一个）以前在哪儿出现过，当时后面跟着什么，就猜什么。这叫 *prompt lookup*（提示词查找，Saxena，2023），llama-cpp-python 自带。先看一个问题的全过程：
 
 # %%
 guessing = PassCounter(MODEL, lookup=8)
@@ -280,14 +281,14 @@ for step in answer.steps:
         )
 
 # %% [markdown] lang="en"
-# On the left the guess with how much of it was right, on the right what the pass brought: the right part and one token more. A list repeats itself, so `B, ` is found again and again. The number between is not in the text and has to be worked out each time.
+# On the left the guess with how much of it was right, on the right what the pass brought: the right part and one token more. A list repeats itself, so the `, ` after a `B` is guessed right again and again. The number that follows is not in the text and has to be worked out each time.
 #
-# Does the answer change? And how many passes are saved? Four kinds of question, held out from training:
+# Does the answer change? And how many passes are saved? Four kinds of question; copying, reversing and sums are held out from training, the lists of sizes it knows by heart:
 
 # %% [markdown] lang="zh"
-# 左边是猜的内容和猜对的个数，右边是这一趟得到的：猜对的部分，外加一个新词元。列表总在重复自己，所以 `B, ` 一猜一个准；中间的数字前文里没有，每次都得自己算。
+# 左边是猜的内容和猜对的个数，右边是这一趟得到的：猜对的部分，外加一个新词元。列表总在重复自己，所以 `B` 后面的 `, ` 一猜一个准；接下来的数字前文里没有，每次都得自己算。
 #
-# 回答变了没有？省了几趟？四类题目，都是训练时没见过的：
+# 回答变了没有？省了几趟？四类题目：照抄、倒序和加法是训练时没见过的，尺寸列表是它背熟了的：
 
 # %%
 from labkit.pocket.corpus import held_out
@@ -467,12 +468,12 @@ for language, answers in right.items():
     print(language, f"{sum(answers)} of {len(answers)}")
 
 # %% [markdown] lang="en"
-# The pictures were new, the sums were new, and it answers in two languages. All of that the language model knew already; it only lacked eyes. This is why real ones are made in this order: a finished language model, a finished image encoder, a small projector between them, and then a short training of the whole.
+# The pictures were new, the sums were new, and it answers in two languages. All of that the language model knew already; it only lacked eyes. This is why LLaVA and many after it were made in this order: a finished language model, a finished image encoder, a small projector between them, and then a short training of the whole. Newer ones (Llama 4, Qwen3.5) have pictures among their training data from early on; the wiring stays.
 #
 # **What is left out here.** Our pictures have a word each, so we could say where they should land. The patch of a photograph has none. There the eyes learn through the language model: show picture and caption, and push back through the model what it got wrong (LLaVA's first stage). The wiring is the one you have just built.
 
 # %% [markdown] lang="zh"
-# 图片是新的，题目是新的，中英文都答得出。这些本事语言模型早就有了，缺的只是一双眼睛。真实的多模态模型也是按这个顺序做的：现成的语言模型，现成的图像编码器，中间加一个小投影器，最后整体再训练一小段。
+# 图片是新的，题目是新的，中英文都答得出。这些本事语言模型早就有了，缺的只是一双眼睛。LLaVA 和后来的许多模型就是按这个顺序做的：现成的语言模型，现成的图像编码器，中间加一个小投影器，最后整体再训练一小段。较新的模型（Llama 4、Qwen3.5）很早就把图片混进训练数据，但接线方式没变。
 #
 # **这里省略了什么。** 我们的每张图片都对应一个词，所以能直接告诉它该落在哪儿；照片上的一小块却没有对应的词。那就让眼睛通过语言模型来学：给出图片和说明文字，把模型答错的部分一路反传回来（这是 LLaVA 的第一阶段）。接线方式，就是你刚才亲手接的这种。
 
@@ -588,12 +589,12 @@ show_communities()
 # %% [markdown] lang="en"
 # ## Exercises
 #
-# **1.** `smallest` runs from Llama 2 70B to a model of 4B. If the number of parameters for that score fell evenly, in how many **months** did it halve? Use `year` and `math.log2`.
+# **1.** `smallest` runs from Llama 2 70B to a model of 4B. If the number of parameters for that score fell by the same factor every month, in how many **months** did it halve? Use `year` and `math.log2`.
 
 # %% [markdown] lang="zh"
 # ## 练习
 #
-# **1.** `smallest` 从 Llama 2 70B 一路降到 4B 的模型。假如达到这个分数所需的参数是均匀下降的，每隔多少**个月**减半？可以用 `year` 和 `math.log2`。
+# **1.** `smallest` 从 Llama 2 70B 一路降到 4B 的模型。假如达到这个分数所需的参数，每个月按同样的比例下降，每隔多少**个月**减半？可以用 `year` 和 `math.log2`。
 
 # %% exercise="halving"
 import math
@@ -693,12 +694,12 @@ course.check("19.order", prompt if prompt("a", "b", "c") else None, judge_order)
 # %% [markdown] lang="en"
 # ## On real models
 #
-# Prompt lookup and caching work with any GGUF: `MODEL = "path/to/model.gguf"`. With real eyes: llama.cpp's `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`. What that model takes, its image encoder not counted:
+# Prompt lookup and caching work with a GGUF whose layers all keep a cache (Llama, Qwen2.5, Qwen3 …): `MODEL = "path/to/model.gguf"`. The state of Qwen3.5's linear layers cannot be taken back: there llama-cpp-python reads the whole prompt again, and prompt lookup must stay off. With real eyes: llama.cpp's `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`. What that model takes, its image encoder not counted:
 
 # %% [markdown] lang="zh"
 # ## 换成真实模型
 #
-# 提示词查找和缓存对任何 GGUF 都有效：`MODEL = "path/to/model.gguf"`。想用真正的眼睛，可以用 llama.cpp 的 `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`。这个模型要占多少（图像编码器不计）：
+# 各层都用缓存的 GGUF（Llama、Qwen2.5、Qwen3 等），提示词查找和缓存都能用：`MODEL = "path/to/model.gguf"`。Qwen3.5 线性层的状态退不回去，llama-cpp-python 只能把提示词整个重读，提示词查找也不能打开。想用真正的眼睛，可以用 llama.cpp 的 `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`。这个模型要占多少（图像编码器不计）：
 
 # %%
 e = lab.estimate("gemma-3-4b", quant="Q4_K_M", context=8192)

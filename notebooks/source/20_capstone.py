@@ -188,10 +188,10 @@ path = next(row.path for row in versions.rows if row.format == chosen)
 print(allowed[chosen] < measured["F16"][0], measured[chosen][1] >= least)
 
 # %% [markdown] lang="en"
-# One more honest step. 48 questions are few: one patient more or less is two points. How sure can we be of such a share? The 95% interval of Wilson (1927):
+# One more honest step. 48 questions are few: one patient more or less is 2.1 points, so our bound of two allows not one. How sure can we be of such a share? The 95% interval of Wilson (1927):
 
 # %% [markdown] lang="zh"
-# 还有一步要老实做。48 道题不算多：多对一位病人就是两个百分点。这样的比例有多可信？用 Wilson（1927）的 95% 区间：
+# 还有一步要老实做。48 道题不算多：多错一位病人就是 2.1 个百分点，所以两个百分点的界限其实一位也不许多错。这样的比例有多可信？用 Wilson（1927）的 95% 区间：
 
 
 # %%
@@ -206,10 +206,10 @@ for share in (0.85, 0.90, 0.96):
     print(f"{share:.0%}: {low:.0%} – {high:.0%}")
 
 # %% [markdown] lang="en"
-# So with 48 patients "90%" may be anything from under 80 to over 95. For a bound of two points one would need some thousand cases. Write the number of questions beside every share; a report that leaves it out is not to be believed.
+# So with 48 patients "90%" may be anything from under 80 to over 95. For two points either way one would need nearly nine hundred cases. Write the number of questions beside every share; a report that leaves it out is not to be believed.
 
 # %% [markdown] lang="zh"
-# 也就是说，只问 48 位病人，“90%”真正的水平可能不到 80%，也可能超过 95%。要把两个百分点的界限说得有把握，得有上千个病例。每个百分比旁边都写上题数；不写的报告，不要信。
+# 也就是说，只问 48 位病人，“90%”真正的水平可能不到 80%，也可能超过 95%。要精确到正负两个百分点，得有将近九百个病例。每个百分比旁边都写上题数；不写的报告，不要信。
 
 
 # %%
@@ -225,12 +225,12 @@ print(questions_for(0.05), questions_for(0.02))
 # %% [markdown] lang="en"
 # ## 5. The service
 #
-# Now someone else can ask it: a server on this machine with a key (lesson 16), and a client that knows nothing but the address.
+# Now someone else can ask it: a server on this machine with a key (lesson 16), and a client that knows nothing but the address and the key.
 
 # %% [markdown] lang="zh"
 # ## 5. 服务
 #
-# 现在让别人也能来问：在本机起一个带密钥的服务器（第 16 课），客户端除了地址什么都不知道。
+# 现在让别人也能来问：在本机起一个带密钥的服务器（第 16 课），客户端只知道地址和密钥。
 
 # %%
 import time
@@ -261,10 +261,10 @@ except APIConnectionError as error:
     print("stopped:", type(error).__name__)
 
 # %% [markdown] lang="en"
-# The same answers come through the URL, and when the block ends the server is gone. A third thing is easily forgotten: what does it say to what it was *not* made for?
+# Through the URL it is as right as before, and when the block ends the server is gone. A third thing is easily forgotten: what does it say to what it was *not* made for?
 
 # %% [markdown] lang="zh"
-# 经网址得到的是同样的回答，代码块一结束，服务器也就没了。还有一件事容易忘：问它*份外*的事，它说什么？
+# 经网址问，答对的比例和原来一样，代码块一结束，服务器也就没了。还有一件事容易忘：问它*份外*的事，它说什么？
 
 # %% varies="answers far from anything it was trained on"
 from labkit.i18n import t
@@ -456,7 +456,7 @@ course.check("20.mine", mine, defended)
 # **3.** Somebody hands in this: *"We tuned Qwen2.5-7B on our 200 questions and it answers 198 of them. In Q4_0 it still answers 197. It runs on our server under a URL with a key; it is stopped with Ctrl-C, answers take 2 s. Record attached, with all these figures, the risks and a way out."* Need and choice are not in it. Mark it: a dictionary `levels` of all six criteria.
 
 # %% [markdown] lang="zh"
-# **3.** 有人交来这样一份：“我们用自己的 200 道题微调了 Qwen2.5-7B，答对其中 198 道；换成 Q4_0 还能答对 197 道。它在我们的服务器上，有网址、有密钥，按 Ctrl-C 停止，每次回答 2 秒。附决定记录，上述数字、风险和退路都在里面。”需求和选型没有写。给它打分：写一个字典 `levels`，六项都要有。
+# **3.** 有人交来这样一份：“我们用自己的 200 道题微调了 Qwen2.5-7B，答对其中 198 道；换成 Q4_0 还能答对 197 道。它在我们的服务器上，有网址、有密钥，按 Ctrl-C 停止，每次回答 2 秒。附决策记录，上述数字、风险和退路都在里面。”需求和选型没有写。给它打分：写一个字典 `levels`，六项都要有。
 
 # %% exercise="levels"
 levels = None
