@@ -156,14 +156,14 @@ Table(("", "", ""), rows)
 from labkit.scoring import score
 
 interval = score(right=round(scores["F16"] * len(right)), count=len(right))
-print(len(right), "questions:", interval.high - interval.low > 0.1)
+print(len(right), "questions:", interval.high - interval.low > 0.05)
 print("Q8_0 like F16:", interval.low <= scores["Q8_0"] <= interval.high)
 
 # %% [markdown] lang="en"
-# Two things to see. Q8_0 loses nothing that these questions can show. And 48 questions show little: the interval is more than ten points wide, so a difference of two or three is chance. Before you go to Q4 for a real desk, ask five hundred.
+# Two things to see. Q8_0 loses nothing that these questions can show. And 48 questions show little: the interval is more than five points wide, so a difference of two or three is chance. Before you go to Q4 for a real desk, ask five hundred.
 
 # %% [markdown] lang="zh"
-# 看两点。Q8_0 丢没丢东西，这些题看不出来。而 48 道题能看出的东西本来就少：置信区间宽达十个百分点以上，差两三个点纯属偶然。真要给前台用 Q4，先考五百题再说。
+# 看两点。Q8_0 丢没丢东西，这些题看不出来。而 48 道题能看出的东西本来就少：置信区间宽达五个百分点以上，差两三个点纯属偶然。真要给前台用 Q4，先考五百题再说。
 
 # %%
 CHOSEN = files["Q8_0"]
