@@ -23,18 +23,18 @@ $(ready): pyproject.toml constraints.txt .ci/setup
 	LABKIT_VENV=$(venv) .ci/setup
 	touch $@
 
-# Most of the time goes by with imports, which keep one core busy: two workers share the files, and
-# each takes half of the cores.
-workers := --numprocesses=2 --dist=loadfile
+# Most of the time goes by with imports, which keep one core busy: two workers share the tests, and
+# each takes half of the cores. The cells of a lesson stay together.
+workers := --numprocesses=2
 two := OMP_NUM_THREADS=$(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores > 2 ? cores / 2 : 1)))
 
 test: $(ready)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(two) .ci/offline $(python) -m pytest $(workers) -m "not slow" tests
-	LABKIT_STATIC=1 LABKIT_LANG=en $(two) .ci/offline $(python) -m pytest $(workers) --nbval notebooks/en
-	LABKIT_STATIC=1 LABKIT_LANG=zh $(two) .ci/offline $(python) -m pytest $(workers) --nbval notebooks/zh
+	$(two) .ci/offline $(python) -m pytest $(workers) --dist=worksteal -m "not slow" tests
+	LABKIT_STATIC=1 LABKIT_LANG=en $(two) .ci/offline $(python) -m pytest $(workers) --dist=loadfile --nbval notebooks/en
+	LABKIT_STATIC=1 LABKIT_LANG=zh $(two) .ci/offline $(python) -m pytest $(workers) --dist=loadfile --nbval notebooks/zh
 
 # Some of the slow ones make environments of their own, which needs the network. While those are
 # fetched and unpacked, others compute; the rest looks at clocks, or serves, and is run alone.

@@ -269,7 +269,9 @@ def _list_packages(folder: Path, wheels: bool) -> None:
 
 def _make_wheels(folder: Path, *what: str) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder), *what]
-    done = subprocess.run(command, capture_output=True, text=True)
+    # Where llama-cpp-python must be built: not for this computer's processor alone.
+    portable = {"CMAKE_ARGS": f"-DGGML_NATIVE=OFF {os.environ.get('CMAKE_ARGS', '')}"}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | portable)
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         raise LabError(

@@ -93,6 +93,9 @@ def test_a_class_installs_from_the_stick_without_a_network(tmp_path: Path) -> No
     assert lacking == set()
     said = run(labkit, "chat", "pocket/qwen2.5", "Which sizes does Qwen2.5 come in?", env=clean)
     assert "0.5B, 1.5B, 3B" in said
+    made_for = "import llama_cpp; print(llama_cpp.llama_print_system_info().decode())"
+    features = run(python, "-c", made_for, env=clean)
+    assert "AVX512 = 1" not in features, "pip's cache holds a llama.cpp for this processor alone"
 
 
 # --- Colab and Kaggle
