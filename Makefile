@@ -46,10 +46,10 @@ test-all: test
 
 # Tests call make themselves, and not as a part of this one.
 test-fetched:
-	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(python) -m pytest -m slow $(fetched)
+	$(two) env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(python) -m pytest -m slow $(fetched)
 
 test-computed:
-	$(python) -m pytest -m slow $(computed)
+	$(two) $(python) -m pytest -m slow $(computed)
 
 notebooks: $(ready)
 	$(python) notebooks/build.py
