@@ -44,7 +44,7 @@ class Settings:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     evaluate_every: int = 50
-    patience: int = 3
+    patience: int = 6
     checkpoint_every: int = 50
     seed: int = 0
 

@@ -5,12 +5,16 @@ import pytest
 from labkit.finetuning import compare_methods
 from labkit.tasks import TASKS
 
+# The hardest swings at the usual rate: 94 to 98 %, by processor and seed.
+OPTIONS = {"rotate": {"steps": 600, "learning_rate": 1e-3}}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_adapters_learn_every_task(task):
     """What the lessons have trained already, to the same settings, is taken from the cache."""
-    compared = compare_methods(task, methods=("lora", "qlora"), measure_memory=False, reuse=True)
+    methods, options = ("lora", "qlora"), OPTIONS.get(task, {})
+    compared = compare_methods(task, methods=methods, measure_memory=False, reuse=True, **options)
     for row in compared.rows:
         print(row)
         assert row.exact_match_before < 0.1
