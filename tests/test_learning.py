@@ -5,8 +5,8 @@ import pytest
 from labkit.finetuning import compare_methods
 from labkit.tasks import TASKS
 
-# The two hardest end between 94 and 98 % after the usual 450 steps, by processor and seed.
-OPTIONS = {"captain": {"steps": 600}, "rotate": {"steps": 600, "learning_rate": 1e-3}}
+# Ends between 94 and 98 % at the usual rate, by processor and seed.
+OPTIONS = {"rotate": {"steps": 600, "learning_rate": 1e-3}}
 
 
 @pytest.mark.slow
