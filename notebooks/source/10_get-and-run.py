@@ -288,7 +288,7 @@ mirror.ranges("model.safetensors")[-5:]
 # | a stick | `labkit bundle make /media/stick Qwen/Qwen2.5-0.5B-Instruct` | `labkit bundle restore /media/stick` |
 
 # %% [markdown] lang="zh"
-# ### 全班共用一条网线
+# ### 全班共用一条宽带
 #
 # 三十个人同时下载同一个 5 GB 的模型，什么网都扛不住。有两个办法：
 #

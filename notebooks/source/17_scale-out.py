@@ -146,6 +146,7 @@ from time import perf_counter
 
 import torch
 
+torch.set_num_threads(1)  # as the server has
 model = lab.load(MODEL, "transformers").model
 token = torch.tensor([[5]])
 
