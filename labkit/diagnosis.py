@@ -34,6 +34,11 @@ class Lesson:
     memory: int | None = None
     download: int | None = None
 
+    @property
+    def extras(self) -> set[str]:
+        """The extras of labkit that bring its modules."""
+        return {EXTRAS[module] for module in self.modules}
+
 
 @dataclass(frozen=True)
 class Package:

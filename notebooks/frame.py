@@ -8,7 +8,6 @@ import tomllib
 from pathlib import Path
 
 from labkit.diagnosis import Lesson, lessons
-from labkit.extras import EXTRAS
 from labkit.glossary import Term, terms
 
 HERE = Path(__file__).parent
@@ -45,7 +44,7 @@ def set_up(lesson: str, language: str) -> str:
     llama-cpp-python comes by a line of its own, for where there is no wheel of it the rest of the
     lesson still runs.
     """
-    extras = {EXTRAS[module] for module in _lesson(lesson).modules} - {"lab", "llama"}
+    extras = _lesson(lesson).extras - {"lab", "llama"}
     needs_llama = "llama_cpp" in _lesson(lesson).modules
     wanted = [f"{PROJECT['name']}[{','.join(sorted(extras))}]=={PROJECT['version']}"]
     if needs_llama:
@@ -76,8 +75,8 @@ def doors(stem: str, language: str) -> str:
 
 def fits_binder(lesson: Lesson) -> bool:
     """Whether a lesson runs in what binder/postBuild installs and in the memory Binder gives."""
-    extras = {EXTRAS[module] for module in lesson.modules}
-    return extras <= BINDER_EXTRAS and (lesson.memory or BINDER_MEMORY + 1) <= BINDER_MEMORY
+    fits = (lesson.memory or BINDER_MEMORY + 1) <= BINDER_MEMORY
+    return fits and lesson.extras <= BINDER_EXTRAS
 
 
 def words(lesson: str, language: str) -> str | None:

@@ -18,7 +18,6 @@ from labkit import classroom, course
 from labkit.cli import run as labkit
 from labkit.diagnosis import lessons
 from labkit.errors import LabError
-from labkit.extras import EXTRAS
 from labkit.i18n import use_language
 
 HOME = Path(__file__).parents[1] / "notebooks"
@@ -343,7 +342,7 @@ def test_the_hubs_files_can_be_read_and_fit_the_lessons() -> None:
     for limit in (values["singleuser"]["memory"]["limit"],
                   re.search(r'mem_limit = "(.+)"', settings)[1]):  # fmt: skip
         assert int(limit.removesuffix("G")) * 10**9 >= 2 * largest
-    wanted = {EXTRAS[module] for lesson in lessons() for module in lesson.modules} | {"lab"}
+    wanted = {"lab"}.union(*(lesson.extras for lesson in lessons()))
     texts = [hub / "Dockerfile", *(HOME / "classroom").glob("README*.md")]
     assert len(texts) == 3
     for text in texts:

@@ -19,7 +19,6 @@ import rules  # noqa: E402
 
 from labkit.course import exercises  # noqa: E402
 from labkit.diagnosis import Lesson, lessons  # noqa: E402
-from labkit.extras import EXTRAS  # noqa: E402
 from labkit.glossary import terms  # noqa: E402
 from labkit.i18n import language, t, use_language  # noqa: E402
 
@@ -256,7 +255,7 @@ def test_the_set_up_never_forces_never_compiles_and_brings_what_the_lesson_impor
     assert installs and "--force" not in text
     assert all("--only-binary :all:" in line for line in installs)
     brought = {name for line in installs for name in re.findall(r"[\w-]+", line)}
-    wanted = {EXTRAS[module] for module in lesson.modules} - {"lab"}  # Colab has matplotlib
+    wanted = lesson.extras - {"lab"}  # Colab has matplotlib
     assert wanted <= brought and 'use_language("zh")' in text
 
 

@@ -40,8 +40,8 @@ rows = []
 for m in sizes:
     heads = f"{m.config['num_attention_heads']}/{m.num_key_value_heads}"
     words = m.name, f"{m.parameters / 1e9:.2f}B", str(m.num_hidden_layers), heads
-    rows.append((*words, f"{m.context:,}", show_bytes(need[m.name])))
-    rows[-1] += (may[terms(m)[0].commercial],)
+    allowed = may[terms(m)[0].commercial]
+    rows.append((*words, f"{m.context:,}", show_bytes(need[m.name]), allowed))
 header = t(
     "model parameters layers heads context memory commercial",
     "模型 参数量 层数 头数 上下文 内存 商用",
