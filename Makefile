@@ -38,8 +38,10 @@ test: $(ready)
 
 # Some of the slow ones make environments of their own, which needs the network. While those are
 # fetched and unpacked, others compute; the rest looks at clocks, or serves, and is run alone.
-fetched := $(addprefix tests/test_,classroom.py doors.py exports.py gptq.py setup.py)
-computed := $(addprefix tests/test_,catalog.py gguf_types.py learning.py tensors.py training_memory.py)
+fetched := $(addprefix tests/,course/test_class_progress.py house/test_doors.py exports/test_exports.py \
+	quantization/test_gptq.py house/test_setup.py)
+computed := $(addprefix tests/,catalog/test_catalog.py gguf/test_quant_types.py finetuning/test_learning.py \
+	architecture/test_tensors.py estimation/test_training_memory.py)
 test-all: test
 	$(MAKE) --jobs=2 --output-sync test-fetched test-computed
 	$(python) -m pytest -m slow $(addprefix --ignore=,$(fetched) $(computed)) tests

@@ -17,7 +17,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from labkit.machine import hardware
+from labkit.machine.hardware import hardware
 
 ROOT = Path(__file__).parents[1]
 READMES = {"en": ROOT / "README.md", "zh": ROOT / "README.zh-CN.md"}
@@ -40,17 +40,17 @@ def seconds(*command: str) -> float:
 
 
 def result_of(name: str) -> dict[str, Any]:
-    """What a benchmark of tests/ prints as its last line."""
-    command = [sys.executable, str(ROOT / "tests" / name)]
+    """What a benchmark of tests/benchmarks/ prints as its last line."""
+    command = [sys.executable, str(ROOT / "tests/benchmarks" / name)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def row_of(name: str, en: str, zh: str, result: str) -> Row:
-    """One row of a benchmark of tests/, whose figures stand in the words by their keys."""
+    """One row of a benchmark of tests/benchmarks/; its figures stand in the words."""
     found = result_of(name)
     words = (text.format_map(found) for text in (en, zh, result))
-    return Row(*words, f"`python tests/{name}`")
+    return Row(*words, f"`python tests/benchmarks/{name}`")
 
 
 def import_time() -> Row:
@@ -87,7 +87,7 @@ def chat_time() -> Row:
 
 
 def memory_errors() -> list[Row]:
-    """By tests/bench_memory.py; figures that are not judged are named there, with the reason."""
+    """By bench_memory.py; figures that are not judged are named there, with the reason."""
     found = result_of("bench_memory.py")
 
     def row(en: str, zh: str, error: dict[str, float]) -> Row:
@@ -97,7 +97,7 @@ def memory_errors() -> list[Row]:
             f"{en}: mean and worst error on {judged} published figures{more}",
             f"{zh}：{judged} 个公开数据上的平均与最大误差{rest_zh}",
             "{mean_percent:.3g} %; {worst_percent:.3g} %".format_map(error),
-            "`python tests/bench_memory.py`",
+            "`python tests/benchmarks/bench_memory.py`",
         )
 
     words = {
@@ -122,7 +122,7 @@ def memory_errors() -> list[Row]:
 
 
 def picker_time() -> Row:
-    """By tests/bench_picker.py."""
+    """By tests/benchmarks/bench_picker.py."""
     found = result_of("bench_picker.py")
     every = found["every"]
     return Row(
@@ -131,14 +131,14 @@ def picker_time() -> Row:
         "{models} 个模型 × {types} 种 GGUF 类型 × 4 种上下文排序：第一次；之后改变内存再排"
         "".format_map(every),
         "{first} s; {later} s".format_map(every),
-        "`python tests/bench_picker.py`",
+        "`python tests/benchmarks/bench_picker.py`",
     )
 
 
 def quantization_time() -> list[Row]:
-    """By tests/bench_quantization.py: ours beside the tools themselves, in CPU seconds."""
+    """By bench_quantization.py: ours beside the tools themselves, in CPU seconds."""
     found = result_of("bench_quantization.py")
-    command = "`python tests/bench_quantization.py`"
+    command = "`python tests/benchmarks/bench_quantization.py`"
     shares = [f"{kind} {x['labkit'] / x['gguf']:.2f}" for kind, x in found["seconds"].items()]
     perplexity = found["perplexity"]["labkit"] / found["perplexity"]["llama_cpp"]
     return [

@@ -5,8 +5,8 @@ Usage: ``python .ci/links.py`` brings the record up to date without a network; `
 
 The record is .ci/links.json: address to what was last seen. A status of null means: not visited
 yet. Looked through are the sources of the lessons, the data files, and the Markdown files; papers
-named as ``arXiv:2401.04088`` count as links. Not covered: ids of models, which labkit.hub checks
-when they are fetched, and whether a page still says what it is quoted for.
+named as ``arXiv:2401.04088`` count as links. Not covered: ids of models, which labkit.hub.resolver
+checks when they are fetched, and whether a page still says what it is quoted for.
 """
 
 import json

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from labkit.i18n import use_language
-from labkit.page import open_page
+from labkit.core.i18n import use_language
+from labkit.widgets.app_page import open_page
 
 FOLDER = Path(__file__).parents[1] / ".github"
 VRAM = "8.0"

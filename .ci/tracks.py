@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+from labkit.core.i18n import Language, use_language
 from labkit.course import overview
-from labkit.i18n import Language, use_language
 
 ROOT = Path(__file__).parents[1]
 READMES: dict[Language, Path] = {"en": ROOT / "README.md", "zh": ROOT / "README.zh-CN.md"}

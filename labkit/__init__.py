@@ -10,42 +10,42 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # editors and type checkers take it as true; importing typing costs 10 ms
 if TYPE_CHECKING:
-    from .conversation import chat as chat
+    from .conversation.session import chat as chat
+    from .core.errors import LabError as LabError
+    from .core.i18n import use_language as use_language
+    from .course.family_overview import heirs as heirs
+    from .course.family_overview import published_scores as published_scores
+    from .course.family_overview import run_lines as run_lines
     from .engines import load as load
-    from .errors import LabError as LabError
-    from .evaluation import compare as compare
-    from .finetuning import compare_methods as compare_methods
-    from .finetuning import finetune as finetune
-    from .i18n import use_language as use_language
-    from .machine import hardware as hardware
-    from .memory import estimate as estimate
-    from .picker import pick as pick
-    from .portraits import heirs as heirs
-    from .portraits import published_scores as published_scores
-    from .portraits import run_lines as run_lines
-    from .quantization import quantize as quantize
-    from .recommendation import recommend as recommend
-    from .server import serve as serve
+    from .estimation.memory import estimate as estimate
+    from .evaluation.comparison import compare as compare
+    from .evaluation.recommendation import recommend as recommend
+    from .finetuning.experiment import compare_methods as compare_methods
+    from .finetuning.experiment import finetune as finetune
+    from .machine.hardware import hardware as hardware
+    from .picker.picks import pick as pick
+    from .quantization.versions import quantize as quantize
+    from .serving.openai_server import serve as serve
 
     __version__: str
 
 _MODULES = {
-    "LabError": "errors",
-    "chat": "conversation",
-    "compare": "evaluation",
-    "compare_methods": "finetuning",
-    "estimate": "memory",
-    "finetune": "finetuning",
-    "hardware": "machine",
-    "heirs": "portraits",
+    "LabError": "core.errors",
+    "chat": "conversation.session",
+    "compare": "evaluation.comparison",
+    "compare_methods": "finetuning.experiment",
+    "estimate": "estimation.memory",
+    "finetune": "finetuning.experiment",
+    "hardware": "machine.hardware",
+    "heirs": "course.family_overview",
     "load": "engines",
-    "pick": "picker",
-    "published_scores": "portraits",
-    "quantize": "quantization",
-    "recommend": "recommendation",
-    "run_lines": "portraits",
-    "serve": "server",
-    "use_language": "i18n",
+    "pick": "picker.picks",
+    "published_scores": "course.family_overview",
+    "quantize": "quantization.versions",
+    "recommend": "evaluation.recommendation",
+    "run_lines": "course.family_overview",
+    "serve": "serving.openai_server",
+    "use_language": "core.i18n",
 }
 """Public name to the module that holds it."""
 

@@ -7,8 +7,8 @@ which extra brings which package.
 import tomllib
 from pathlib import Path
 
-from labkit.diagnosis import Lesson, lessons
-from labkit.glossary import Term, terms
+from labkit.catalog.glossary import Term, terms
+from labkit.course.doctor import Lesson, lessons
 
 HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -27,12 +27,12 @@ hosted = "google.colab" in sys.modules or places & {{*os.environ}}
 if hosted and importlib.util.find_spec("labkit") is None:
     wheels = os.environ.get("LABKIT_WHEELS", "{wheels}")
 {installs}
-    import labkit.hosted
-    labkit.hosted.report("{language}")
-from labkit.i18n import use_language
+    import labkit.course.hosted_setup
+    labkit.course.hosted_setup.report("{language}")
+from labkit.core.i18n import use_language
 use_language("{language}")"""
 
-SPEAK = 'from labkit.i18n import use_language\n\nuse_language("{language}")'
+SPEAK = 'from labkit.core.i18n import use_language\n\nuse_language("{language}")'
 """The set-up of a notebook that is opened where labkit is."""
 
 INSTALL = '    %pip install --quiet --only-binary :all: --find-links {{wheels}} "{package}"'

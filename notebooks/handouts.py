@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 
 from labkit.catalog import Text
-from labkit.course import exercises, questions
-from labkit.diagnosis import Lesson, lessons
+from labkit.course.doctor import Lesson, lessons
+from labkit.course.exercises import exercises, questions
 
 HERE = Path(__file__).parent
 GUIDE = {"en": Path("classroom", "guide.md"), "zh": Path("classroom", "guide.zh-CN.md")}

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import jupytext
 
-from labkit.diagnosis import lessons
-from labkit.glossary import count_terms, terms
-from labkit.i18n import Language
+from labkit.catalog.glossary import count_terms, terms
+from labkit.core.i18n import Language
+from labkit.course.doctor import lessons
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 LONG_CELL = 25

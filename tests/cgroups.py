@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit import machine
-from labkit.host import Host
+from labkit.machine import hardware
+from labkit.machine.host import Host
 
 LIMITS = ("memory.max", "memory.limit_in_bytes")
 """Where a cgroup's limit is written, in version 2 and 1."""
@@ -21,7 +21,7 @@ def make_cgroup(limit: int) -> Iterator[Path]:
     Usage: ``with make_cgroup(2 * 10**9) as group:``; a process joins by writing its number into
     ``cgroup.procs``.
     """
-    folders = [Path(folder) for folder in machine._cgroup_folders(Host(), "memory")]
+    folders = [Path(folder) for folder in hardware._cgroup_folders(Host(), "memory")]
     folder = next((one for one in folders if one.is_dir()), None)
     if folder is None:
         pytest.skip("no memory cgroup is mounted here")

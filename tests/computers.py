@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.host import Host
+from labkit.machine.host import Host
 
 
 def computer(

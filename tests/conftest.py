@@ -12,14 +12,14 @@ os.environ["LABKIT_LANG"] = "en"  # messages are compared; child processes inher
 def _language() -> Iterator[None]:
     """A language chosen in one test does not leak into the next."""
     yield
-    from labkit.i18n import use_language
+    from labkit.core.i18n import use_language
 
     use_language(None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
-        from labkit.machine import hardware
+        from labkit.machine.hardware import hardware
 
         if not hardware().gpus:  # asked first: importing torch to learn this takes seconds
             pytest.skip("this machine has no GPU")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import pocket
-from labkit.gguf_files import gguf_for
+from labkit.gguf.files import gguf_for
 
 TEXTS = (
     "Hello world",

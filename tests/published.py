@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from labkit.architecture.tensors import count_parameters
 from labkit.catalog import find
-from labkit.memory import estimate
-from labkit.tensors import count_parameters
+from labkit.estimation.memory import estimate
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "ibm/PowerLM-3b": {

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from ..errors import LabError
-from ..extras import need
-from ..gguf_files import gguf_of
-from ..gguf_inspection import inspect_gguf
-from ..hub import Location
-from ..i18n import t
+from ..core.errors import LabError
+from ..core.extras import need
+from ..core.i18n import t
+from ..gguf.reader import inspect_gguf
+from ..hub.resolver import Location
 from .model import Model, Sampling, any_of, fitting_context
 
 DEFAULT_CONTEXT = 8192
@@ -58,7 +57,7 @@ class LlamaModel(Model):
     ) -> None:
         self._cpp = need("llama_cpp")
         self.location = location
-        path = gguf_of(location)
+        path = location.gguf()
         # Also says what is wrong with a file, where llama.cpp only refuses.
         trained = inspect_gguf(path).context_length
         n_ctx = fitting_context(context or min(trained, DEFAULT_CONTEXT), trained)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from ..errors import LabError
-from ..hub import Location
-from ..i18n import t
+from ..core.errors import LabError
+from ..core.i18n import t
+from ..hub.resolver import Location
 
 Engine = Literal["transformers", "llama.cpp"]
 

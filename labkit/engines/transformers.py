@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from ..errors import LabError
-from ..extras import has, need
-from ..gguf_inspection import inspect_gguf
-from ..hub import Location
-from ..i18n import t
-from ..progress import is_silent
+from ..core.errors import LabError
+from ..core.extras import has, need
+from ..core.i18n import t
+from ..core.progress import is_silent
+from ..gguf.reader import inspect_gguf
+from ..hub.resolver import Location
 from .model import Model, Sampling, any_of, fitting_context
 
 

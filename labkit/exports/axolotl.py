@@ -10,12 +10,13 @@ samples go over as text already rendered, in pieces that are learnt or not (``in
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from ..chat_templates import end_of_turn
-from ..i18n import t
-from ..tasks import Task
-from ..training_data import answer_segments
+from ..conversation.chat_templates import end_of_turn
+from ..core.i18n import t
+from ..finetuning.dataset import answer_segments
+from ..finetuning.settings import SettingsOptions, show_settings
+from ..finetuning.tasks import Task
 from .exported import Exported, as_jsonl, as_yaml, write_export
 from .tuning_job import SPLITS, TuningJob, settle_job
 
@@ -25,12 +26,13 @@ CHECKED_WITH = "0.19.0"
 """The release whose schema and data strategies read these exports in the tests."""
 
 
+@show_settings
 def write_axolotl(
     task: str | Path | Task,
     model: str | Path,
     folder: str | Path,
     method: str = "lora",
-    **options: Any,
+    **options: Unpack[SettingsOptions],
 ) -> Exported:
     """Write what Axolotl needs to do what ``lab.finetune(model, task, method)`` does.
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..adapters import check_folder
-from ..extras import need
-from ..i18n import t
-from ..storage import replacing
-from ..tables import ShowsTable, Table
-from ..units import show_bytes
+from ..core.cache import replacing
+from ..core.extras import need
+from ..core.i18n import t
+from ..core.tables import ShowsTable, Table
+from ..core.units import show_bytes
+from ..finetuning.lora import check_folder
 
 
 @dataclass(frozen=True, repr=False)

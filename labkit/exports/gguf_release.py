@@ -4,15 +4,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.cache import cache_folder, digest
+from ..core.errors import LabError
+from ..core.i18n import t
 from ..engines import Model, load
-from ..errors import LabError
-from ..gguf_files import gguf_for, read_format
-from ..gguf_inspection import Contents, inspect_gguf
-from ..hub import Location, locate
-from ..i18n import t
-from ..lora_gguf import write_lora_gguf
-from ..machine import cache_folder
-from ..storage import digest
+from ..gguf.files import gguf_for, read_format
+from ..gguf.reader import Contents, inspect_gguf
+from ..hub.resolver import Location, locate
+from .lora_gguf import write_lora_gguf
 
 QUANT = "Q4_K_M"
 """What a folder is quantized to unless something else is asked for."""

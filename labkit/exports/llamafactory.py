@@ -10,10 +10,11 @@ are rendered here by the model's own template and go over in pieces, prompt and 
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from ..i18n import t
-from ..tasks import Task
+from ..core.i18n import t
+from ..finetuning.settings import SettingsOptions, show_settings
+from ..finetuning.tasks import Task
 from .exported import Exported, as_jsonl, as_yaml, write_export
 from .tuning_job import SPLITS, TuningJob, settle_job
 
@@ -30,12 +31,13 @@ _TAGS = {
 }
 
 
+@show_settings
 def write_llamafactory(
     task: str | Path | Task,
     model: str | Path,
     folder: str | Path,
     method: str = "lora",
-    **options: Any,
+    **options: Unpack[SettingsOptions],
 ) -> Exported:
     """Write what LLaMA-Factory needs to do what ``lab.finetune(model, task, method)`` does.
 

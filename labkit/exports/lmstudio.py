@@ -8,7 +8,7 @@ LM Studio knows a model by ``publisher/model/file.gguf`` under its models folder
 
 from pathlib import Path
 
-from ..i18n import t
+from ..core.i18n import t
 from .exported import Exported, write_export
 from .gguf_release import check_name, settle_release
 
@@ -29,7 +29,7 @@ def write_lmstudio(
     Usage: ``write_lmstudio("clinic-merged", "out", quant="Q8_0", name="clinic")``
 
     model, quant, name: as in :func:`.gguf_release.settle_release`. LM Studio takes no adapters:
-    merge them (:func:`labkit.merging.merge`). Raises LabError as that does.
+    merge them (:func:`labkit.finetuning.merging.merge`). Raises LabError as that does.
     """
     check_name(publisher)
     release = settle_release(model, quant, name)

@@ -7,12 +7,11 @@ Modal's own package in a test, and has not been deployed by us.
 """
 
 from pathlib import Path
-from typing import Any
 
-from ..errors import LabError
-from ..i18n import t
-from ..quotes import find_device
-from ..units import GB, show_bytes
+from ..catalog.quotes import find_device
+from ..core.errors import LabError
+from ..core.i18n import t
+from ..core.units import GB, show_bytes
 from .exported import Exported, write_export
 from .vllm_job import VllmJob, settle_vllm
 
@@ -63,14 +62,21 @@ def serve() -> None:
 
 
 def write_modal(
-    model: str | Path, folder: str | Path, *, gpu: str | None = None, **options: Any
+    model: str | Path,
+    folder: str | Path,
+    *,
+    gpu: str | None = None,
+    name: str | None = None,
+    adapter: str | Path | None = None,
+    context: int | None = None,
+    gpus: int = 1,
 ) -> Exported:
     """Write the script for ``modal deploy``.
 
     Usage: ``write_modal("Qwen2.5-7B", "out", context=8192)``
 
-    gpu: one of GPUS; None takes the smallest that the model fits on. options: those of
-    :func:`.vllm_job.settle_vllm`, without vram. The server stands in the open internet: its key is
+    gpu: one of GPUS; None takes the smallest that the model fits on. name to gpus: as
+    for :func:`.vllm_job.settle_vllm`. The server stands in the open internet: its key is
     a secret of Modal's. Raises LabError where no GPU suffices.
     """
     known = {name: int((find_device(row).memory_gb or 0) * GB) for name, row in GPUS.items()}
@@ -79,7 +85,8 @@ def write_modal(
             t(f"Modal's GPU {gpu!r:.40} is not known.", f"不认识 Modal 的 GPU {gpu!r:.40}。"),
             t(f"Known: {', '.join(known)}.", f"可用的有：{'、'.join(known)}。"),
         )
-    job = settle_vllm(model, **options, vram=known[gpu] if gpu else None)
+    vram = known[gpu] if gpu else None
+    job = settle_vllm(model, name=name, adapter=adapter, context=context, vram=vram, gpus=gpus)
     if gpu is None:
         each = -(-job.needed // job.gpus)
         gpu = next((name for name, size in known.items() if size >= each), None)

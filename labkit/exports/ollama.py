@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..chat_templates import end_of_turn
+from ..conversation.chat_templates import end_of_turn
+from ..core.i18n import t
 from ..engines import Model
-from ..i18n import t
 from .exported import Exported, write_export
 from .gguf_release import GgufRelease, settle_release
 from .go_template import write_go_template

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from ..chat_templates import Message, render
+from ..conversation.chat_templates import Message, render
+from ..core.errors import LabError
+from ..core.i18n import t
 from ..engines import Model
-from ..errors import LabError
-from ..i18n import t
 
 
 class Slot(Enum):

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..i18n import t
+from ..core.i18n import t
 from .exported import Exported, as_yaml, write_export
 from .gguf_release import GgufRelease, settle_release
 
@@ -31,7 +31,7 @@ def write_textgen(
     Usage: ``write_textgen("clinic-merged", "out", quant="Q8_0", name="clinic")``
 
     model, quant, name: as in :func:`.gguf_release.settle_release`. Adapters are merged before
-    (:func:`labkit.merging.merge`). Raises LabError as that does.
+    (:func:`labkit.finetuning.merging.merge`). Raises LabError as that does.
     """
     release = settle_release(model, quant, name)
     texts = {FILE: as_yaml({f"{release.file}$": _settings(release)}, _comment())}

@@ -4,17 +4,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..adapters import check_targets
+from ..core.errors import LabError
+from ..core.i18n import t
 from ..engines import Model, load
-from ..errors import LabError
-from ..finetuning import read_settings
-from ..hub import locate
-from ..i18n import t
-from ..tasks import Task, load_task
-from ..training_data import MULTIPLE, answer_segments, encode_sample, encode_samples
-from ..training_settings import Settings, default_precision
+from ..finetuning.dataset import MULTIPLE, answer_segments, encode_sample, encode_samples
+from ..finetuning.experiment import read_settings
+from ..finetuning.lora import check_targets
+from ..finetuning.settings import Settings, SettingsOptions, default_precision
+from ..finetuning.tasks import Task, load_task
+from ..hub.resolver import locate
 
 if TYPE_CHECKING:
     from ..pocket.corpus import Item
@@ -67,7 +67,7 @@ class TuningJob:
 
 
 def settle_job(
-    task: str | Path | Task, model: str | Path, method: str, options: dict[str, Any]
+    task: str | Path | Task, model: str | Path, method: str, options: SettingsOptions
 ) -> TuningJob:
     """Settle a tuning as :func:`labkit.finetune` would do it, and refuse what it would refuse.
 

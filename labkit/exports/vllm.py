@@ -8,24 +8,32 @@ written here has not been run by us, for want of a GPU that vLLM knows; see the 
 
 import shlex
 from pathlib import Path
-from typing import Any
 
-from ..i18n import t
+from ..core.i18n import t
 from .exported import Exported, write_export
 from .vllm_job import VllmJob, settle_vllm
 
 FILE = "serve.sh"
 
 
-def write_vllm(model: str | Path, folder: str | Path, **options: Any) -> Exported:
+def write_vllm(
+    model: str | Path,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    adapter: str | Path | None = None,
+    context: int | None = None,
+    vram: str | int | None = None,
+    gpus: int = 1,
+) -> Exported:
     """Write the script that starts vLLM's server on 127.0.0.1.
 
     Usage: ``write_vllm("Qwen2.5-7B", "out", vram="24GiB")``
 
-    options: those of :func:`.vllm_job.settle_vllm`. The key that clients must show comes from the
+    name to gpus: as for :func:`.vllm_job.settle_vllm`. The key that clients must show is in the
     environment (VLLM_API_KEY); the script ends without one. Raises LabError as that does.
     """
-    job = settle_vllm(model, **options)
+    job = settle_vllm(model, name=name, adapter=adapter, context=context, vram=vram, gpus=gpus)
     commands = ["export VLLM_API_KEY=$(openssl rand -hex 24)", f"sh {FILE}"]
     return write_export("vllm", folder, {FILE: _script(job)}, commands, job.notes, job.files)
 

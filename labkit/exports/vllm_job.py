@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..adapters import ORIGIN
 from ..catalog import find
+from ..core.errors import LabError
+from ..core.extras import need
+from ..core.i18n import t
+from ..core.units import read_bytes, show_bytes
 from ..engines import load
-from ..errors import LabError
-from ..extras import need
-from ..gguf_conversion import weight_files
-from ..hub import Location, locate, read_json_config
-from ..i18n import t
-from ..memory import estimate
-from ..model_source import Source, find_source
-from ..running_memory import Estimate
-from ..units import read_bytes, show_bytes
+from ..estimation.inference_memory import Estimate
+from ..estimation.memory import estimate
+from ..finetuning.lora import ORIGIN
+from ..gguf.conversion import weight_files
+from ..hub.resolver import Location, Source, locate, resolve
 from .gguf_release import check_name, name_of
 from .prompt_shape import read_shape
 
@@ -70,14 +69,17 @@ def settle_vllm(
     file and for what does not fit, with what would.
     """
     location, base = _where(model)
-    source = find_source(location.path if location else str(model))
-    config = read_json_config(location.path) if location else {}
+    source = resolve(location or model)
     trained = source.context or source.architecture.max_position_embeddings
     context = min(CONTEXT, trained or CONTEXT) if context is None else context
     estimated = estimate(
-        location.path if location else str(model),
-        quant=_quant(config), engine="transformers", context=context, vram=vram, gpus=gpus,
-    )  # fmt: skip
+        location or model,
+        quant=_quant(location.config if location else {}),
+        engine="transformers",
+        context=context,
+        vram=vram,
+        gpus=gpus,
+    )
     _check_gpus(source, estimated, vram, gpus)
     name = check_name(name or (name_of(location) if location else source.name.lower()))
     arguments = ["--served-model-name", name, "--max-model-len", str(context)]

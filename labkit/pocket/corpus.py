@@ -16,15 +16,7 @@ from zlib import crc32
 
 from ..catalog import Text, families, models
 from .mixtures import MIXTURE
-from .words import (
-    CITIES,
-    FACT_WORDINGS,
-    LEXICON,
-    LEXICON_WORDINGS,
-    LIST_WORDINGS,
-    NAMES,
-    STRANGE,
-)
+from .words import CITIES, FACT_WORDINGS, LEXICON, LEXICON_WORDINGS, LIST_WORDINGS, NAMES, STRANGE
 
 Message = dict[str, Any]
 

@@ -3,9 +3,9 @@
 import html
 from typing import Any
 
-from ..blind_comparison import Ballot, Choice, Pair
-from ..i18n import t
-from ..progress import is_static
+from ..core.i18n import t
+from ..core.progress import is_static
+from ..evaluation.blind_test import Ballot, Choice, Pair
 
 SHOWN = 4
 """Pairs that the printed form shows; the rest are counted."""

@@ -7,12 +7,12 @@ from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LabError
-from ..i18n import t
-from ..progress import is_static
+from ..core.errors import LabError
+from ..core.i18n import t
+from ..core.progress import is_static
 
 if TYPE_CHECKING:
-    from ..conversation import Chat
+    from ..conversation.session import Chat
 
 _REDRAW = 0.1
 """Seconds between two drawings of an answer under way: a pocket model writes faster than a page."""

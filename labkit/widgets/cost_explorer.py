@@ -3,13 +3,13 @@
 import html
 from typing import Any
 
-from ..assumptions import LABELS, Assumptions, assume
-from ..costs import Costs, compare_costs, describe, ways
-from ..errors import LabError
-from ..i18n import t
+from ..catalog.quotes import Currency
+from ..core.errors import LabError
+from ..core.i18n import t
+from ..core.progress import is_static
+from ..costs.assumptions import LABELS, Assumptions, assume
+from ..costs.monthly import Costs, compare_costs, describe, ways
 from ..plots import LINES
-from ..progress import is_static
-from ..quotes import Currency
 
 SLIDERS = (
     "requests", "input_tokens", "output_tokens", "input_price", "output_price",
@@ -26,7 +26,7 @@ class CostExplorer:
 
     Usage: ``view = CostExplorer(); view.move(requests=1e6, years=5); view.costs.ways``
 
-    assumptions: where it starts, by default :func:`labkit.assumptions.assume`.
+    assumptions: where it starts, by default :func:`labkit.costs.assumptions.assume`.
     """
 
     def __init__(self, assumptions: Assumptions | None = None, currency: Currency = "USD") -> None:

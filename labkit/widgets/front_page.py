@@ -4,11 +4,11 @@ import html
 import os
 from typing import Any
 
-from ..errors import LabError
-from ..i18n import t
+from ..core.errors import LabError
+from ..core.i18n import t
 
 MODEL = "LABKIT_APP_MODEL"
-"""The environment variable that names the model to talk to; set by :mod:`labkit.page`."""
+"""The environment variable that names the model to talk to; set by ``app_page``."""
 
 
 def show_front_page(model: str | None = None) -> Any:
@@ -42,7 +42,7 @@ def show_front_page(model: str | None = None) -> Any:
 def _chat(model: str) -> Any:
     import ipywidgets as w
 
-    from ..conversation import chat
+    from ..conversation.session import chat
     from .chat_box import chat_box
 
     try:

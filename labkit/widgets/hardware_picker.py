@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from ..budget import Budget, find_budget, type_budget
-from ..i18n import t
-from ..machine import hardware
-from ..needs import list_needs
-from ..picker import Picks, pick
-from ..progress import is_static
-from ..units import GiB
+from ..core.i18n import t
+from ..core.progress import is_static
+from ..core.units import GiB
+from ..machine.hardware import hardware
+from ..picker.available_memory import Budget, find_budget, type_budget
+from ..picker.needs import list_needs
+from ..picker.picks import Picks, pick
 from .memory_bars import Bar, draw_bars
 
 SHOWN = 8

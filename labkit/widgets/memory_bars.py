@@ -4,9 +4,9 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..i18n import t
+from ..core.i18n import t
+from ..core.units import show_bytes
 from ..plots import LINES
-from ..units import show_bytes
 
 COLOURS = {"weights": LINES[0], "kv_cache": LINES[1], "runtime": LINES[2]}
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from ..budget import Budget, find_budget
 from ..catalog import find
-from ..errors import LabError
-from ..fitting import quants, size
-from ..i18n import t
-from ..machine import hardware
-from ..progress import is_static
-from ..running_memory import Estimate
-from ..tables import Table
-from ..units import show_bytes
+from ..core.errors import LabError
+from ..core.i18n import t
+from ..core.progress import is_static
+from ..core.tables import Table
+from ..core.units import show_bytes
+from ..estimation.inference_memory import Estimate
+from ..machine.hardware import hardware
+from ..picker.available_memory import Budget, find_budget
+from ..picker.fit import quants, size
 from .hardware_picker import example_machine
 from .memory_bars import Bar, draw_bars
 

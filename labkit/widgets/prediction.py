@@ -3,9 +3,9 @@
 import html
 from typing import Any
 
+from ..core.progress import is_static
 from ..course import predict
-from ..learner import is_graded
-from ..progress import is_static
+from ..course.progress_file import is_graded
 
 
 def ask(id: str) -> Any:

@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..bitsandbytes_formats import dequantize_int8, dequantize_nf4, quantize_int8, quantize_nf4
-from ..block_formats import (
+from ..catalog.scoreboard import read_scoreboard
+from ..core.errors import LabError
+from ..core.i18n import t
+from ..core.progress import is_static
+from ..plots import LINES
+from ..quantization.gguf_blocks import (
     Floats,
     dequantize_q4_0,
     dequantize_q5_0,
@@ -18,12 +22,8 @@ from ..block_formats import (
     quantize_q5_0,
     quantize_q8_0,
 )
-from ..errors import LabError
-from ..gptq import dequantize_gptq, round_nearest
-from ..i18n import t
-from ..plots import LINES
-from ..progress import is_static
-from ..scoreboard import read_scoreboard
+from ..quantization.gptq import dequantize_gptq, round_nearest
+from ..quantization.nf4_int8 import dequantize_int8, dequantize_nf4, quantize_int8, quantize_nf4
 
 FORMATS: Mapping[str, Callable[[Floats], Floats]] = {
     "Q8_0": lambda row: dequantize_q8_0(quantize_q8_0(row)),

@@ -23,7 +23,7 @@
 # 把存放文件的文件夹写在引号里。留空时，本页显示的是**样例班级：学生都是虚构的，作答全是随机生成的**。
 
 # %%
-from labkit.classroom import read_class, write_sample_class
+from labkit.course.class_progress import read_class, write_sample_class
 
 FOLDER = ""
 room = read_class(FOLDER or write_sample_class("sample-class"))

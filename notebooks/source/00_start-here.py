@@ -102,7 +102,7 @@ chat.history
 # 轮到你了：输入一句话，按回车。它学过的有，比如：`Llama-2-7B有多少层？`、`47加38等于多少？`、`倒序：苹果 河 月亮`、`water的中文是什么？`、`Python里max(3, 9, 4)等于什么？`。
 
 # %%
-from labkit.widgets import chat_box
+from labkit.widgets.chat_box import chat_box
 
 chat.reset()
 chat_box(chat)
@@ -275,7 +275,7 @@ print("surer of what it learnt:", known[0][1] > unheard[0][1])
 
 # %%
 from labkit.catalog import models
-from labkit.progress import track
+from labkit.core.progress import track
 
 asked = [m for m in models() if m.course][:20]
 expected = [str(m.num_hidden_layers) for m in asked]
@@ -310,7 +310,7 @@ answers = [answer(question["content"]) for question, _ in track(sums, "sums")]
 # 二十道题很少。假如全部答对，以 95% 的置信度，模型的真实正确率至少有多高？五百道题全对呢？
 
 # %%
-from labkit.scoring import score
+from labkit.evaluation.scoring import score
 
 for count in (20, 500):
     print(f"{count:3} right of {count:3}: at least {score(right=count, count=count).low:.1%}")
@@ -407,7 +407,7 @@ course.check("00.exact-match", exact_match, 1 - len(wrong) / len(answers))
 # 只改最上面一行：`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`，其余照跑。按练习 1 的规律，下面就是要下载的大小（只下载一次），权重占用的内存也差不多是这么多：
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for name in ("Qwen2.5-0.5B", "Qwen2.5-7B", "Qwen2.5-72B"):
     print(name, show_bytes(2 * find(name).parameters))

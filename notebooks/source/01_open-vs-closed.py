@@ -32,7 +32,7 @@
 
 # %%
 import labkit as lab
-from labkit.progress import track
+from labkit.core.progress import track
 
 MODEL = "pocket/qwen2.5"
 names = (MODEL, "pocket/mistral")
@@ -46,7 +46,7 @@ print(local.model, "|", stand_in.model)
 # 如果你有闭源 API 的密钥，它应当放在环境变量 `OPENAI_API_KEY` 里（不是 OpenAI 的，再用 `OPENAI_BASE_URL` 写明网址）。找到密钥不等于可以动用：问题会发到外面，还要花钱。确实要用，就在引号里写上 `用我的密钥`。
 
 # %%
-from labkit.recording_proxy import find_api
+from labkit.privacy.recording_proxy import find_api
 
 PERMISSION = ""
 api = find_api(stand_in, permission=PERMISSION)
@@ -112,7 +112,7 @@ ask("01.leaves")
 # 不必听谁说，自己看。`RecordingProxy` 是本机上的一个小服务，站在客户端和 API 中间：先把每个字节记下来，再原样转过去。
 
 # %%
-from labkit.recording_proxy import RecordingProxy
+from labkit.privacy.recording_proxy import RecordingProxy
 
 proxy = RecordingProxy(api.url)
 client = OpenAI(base_url=proxy.url, api_key=api.api_key)
@@ -154,7 +154,7 @@ for request in proxy.requests:
 # “在本地运行”谁都会说。`guard` 监听 Python 的审计事件（PEP 578），凡是要连到本机以外的套接字，还没打开就被拒绝：
 
 # %%
-from labkit.network_guard import NetworkBlocked, guard
+from labkit.privacy.network_guard import NetworkBlocked, guard
 
 model = lab.load(MODEL)
 chat = lab.chat(model)
@@ -172,7 +172,7 @@ print(watch)
 # %%
 from types import SimpleNamespace
 
-from labkit.recording_proxy import OPENAI
+from labkit.privacy.recording_proxy import OPENAI
 
 outside = SimpleNamespace(url=OPENAI, api_key="none", model="any")
 try:
@@ -249,7 +249,7 @@ import re
 
 import torch
 
-from labkit.chat_templates import encode_chat, end_of_turn
+from labkit.conversation.chat_templates import encode_chat, end_of_turn
 
 stop = model.stop_ids | end_of_turn(model)
 texts = [model.tokenizer.decode(id) for id in range(model.config.vocab_size)]
@@ -317,7 +317,7 @@ print(damaged[1] == "85", lab.chat(model)(question))
 # **适配器**是一小块外加的参数，可以训练，也可以再取下来。拿一句话训练三十步，全部写在这里：
 
 # %%
-from labkit.adapters import add_lora, load_base
+from labkit.finetuning.lora import add_lora, load_base
 
 tuned = load_base(MODEL)
 wish = [{"role": "user", "content": "Who are you?"}]
@@ -360,8 +360,8 @@ with tuned.model.disable_adapter():
 ask("01.break-even")
 
 # %%
-from labkit.assumptions import assume
-from labkit.costs import compare_costs
+from labkit.costs.assumptions import assume
+from labkit.costs.monthly import compare_costs
 
 CLOSED, GPU = "gpt-6-luna", "RTX 4090"
 a = assume(CLOSED, GPU, requests=100_000)
@@ -384,8 +384,8 @@ costs.assumptions_table()
 # 价格会过时，超过 180 天的都有标记。再看四种方式随请求数怎么变：
 
 # %%
-from labkit.costs import spread_costs
-from labkit.i18n import t
+from labkit.core.i18n import t
+from labkit.costs.monthly import spread_costs
 from labkit.plots import draw_lines
 
 
@@ -421,20 +421,20 @@ costs.sensitivity_table()
 # 排在前面的不是显卡，也不是电费，而是词元数、人工和 API 的价格。人工减半，平衡点就提前；假如人工算零，就像业余爱好那样，还会早得多：
 
 # %%
-from labkit.costs import break_even, show_requests
+from labkit.costs.monthly import break_even, show_requests
 
 for hours in (8, 4, 0):
     print(hours, show_requests(break_even(a.change(people_hours=hours)).requests))
 
 # %% [markdown] lang="en"
-# And the third way that this comparison forgets: **open weights on somebody else's machine**. Hosted open models are an API like any other, with the same bytes leaving. What a million of our requests costs at various hosts (with the day of the price; `labkit.quotes.api_prices()` lists all):
+# And the third way that this comparison forgets: **open weights on somebody else's machine**. Hosted open models are an API like any other, with the same bytes leaving. What a million of our requests costs at various hosts (with the day of the price; `labkit.catalog.quotes.api_prices()` lists all):
 
 # %% [markdown] lang="zh"
-# 这样一比，还漏了第三种方式：**开源权重，跑在别人的机器上**。托管的开源模型跟别的 API 没有两样，离开电脑的字节也一样。同样一百万次请求，在各家要花多少（附报价日期；全部报价见 `labkit.quotes.api_prices()`）：
+# 这样一比，还漏了第三种方式：**开源权重，跑在别人的机器上**。托管的开源模型跟别的 API 没有两样，离开电脑的字节也一样。同样一百万次请求，在各家要花多少（附报价日期；全部报价见 `labkit.catalog.quotes.api_prices()`）：
 
 # %%
-from labkit.costs import curves
-from labkit.quotes import find_price, show_money
+from labkit.catalog.quotes import find_price, show_money
+from labkit.costs.monthly import curves
 
 OPEN = ("groq llama-3.1-8b-instant", "deepinfra gpt-oss-120b", "deepseek api deepseek-v4-flash")
 for name in (*OPEN, CLOSED, "claude haiku 5.5", "gpt-6-astra"):
@@ -453,7 +453,7 @@ for name in (*OPEN, CLOSED, "claude haiku 5.5", "gpt-6-astra"):
 # *你的*请求有多长，也很要紧。用分词器数一数（口袋模型的分词器认的词少，切得比真实的碎），再把数填进去：
 
 # %%
-from labkit.assumptions import count_request
+from labkit.costs.assumptions import count_request
 
 size = count_request(model.encode, question, "85", shared="You work for Acme Ltd, Munich.")
 print(size)
@@ -495,7 +495,7 @@ show_cost_explorer(a)
 # 第 3 条需要一个量：它准备说的那些词元的平均对数概率（0 表示毫不犹豫）。
 
 # %% varies="digits of a probability differ between processors"
-from labkit.uncertainty import measure_uncertainty
+from labkit.conversation.uncertainty import measure_uncertainty
 
 contract = "Summarise this contract."
 for text in (question, contract):
@@ -518,7 +518,7 @@ unsure
 
 # %%
 from labkit.engines import connect
-from labkit.routing import Refused, Router, Rules
+from labkit.privacy.router import Refused, Router, Rules
 
 proxy.failure = None
 proxy.requests.clear()
@@ -562,7 +562,7 @@ except Refused as error:
 # %% varies="times, and digits of a probability"
 import tempfile
 
-from labkit.audit_log import AuditLog
+from labkit.privacy.audit_log import AuditLog
 
 log = AuditLog(f"{tempfile.mkdtemp()}/audit.jsonl")
 for text in prompts:
@@ -583,7 +583,7 @@ print("138" in log.path.read_text(), "phoenix" in log.path.read_text().lower())
 # 一项一项地比：谁占优，出处，日期。有的闭源领先，有的开源领先，“看情况”的就得自己算：
 
 # %%
-from labkit.guides import show_tradeoffs
+from labkit.catalog.guides import show_tradeoffs
 
 show_tradeoffs()
 
@@ -748,7 +748,7 @@ for running in (proxy, local, stand_in):
 # 本地这边只改一行：`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`。阈值和标准答案要重新找，其余照跑。闭源那边：把密钥放进环境变量，并在上面写上 `用我的密钥`。下载大小（只下一次），以及上下文 4,096 时占用的内存：
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for name in ("Qwen2.5-0.5B", "Qwen2.5-7B"):
     e = lab.estimate(name, quant="F16", context=4096)

@@ -28,8 +28,8 @@
 
 # %%
 from labkit.catalog import families, find, models, terms
-from labkit.i18n import t
-from labkit.tables import Table
+from labkit.core.i18n import t
+from labkit.core.tables import Table
 
 
 def row(family):
@@ -150,7 +150,7 @@ print(tuple(weight.shape), weight.device, f"{weight.nbytes:,}")
 # 一层里所有专家的形状都在，它报的那些字节却一个也没有占。下面把课程里的模型全部按原尺寸搭一遍，和目录核对：
 
 # %%
-from labkit.progress import track
+from labkit.core.progress import track
 
 counted, classes = {}, {}
 for m in track(course, "building"):
@@ -256,8 +256,8 @@ ask("02.cache")
 
 # %%
 import labkit as lab
+from labkit.core.units import show_bytes
 from labkit.plots import draw_bars
-from labkit.units import show_bytes
 
 CONTEXT = 4096
 per_token = {m.name: lab.estimate(m.name, context=CONTEXT).kv_cache // CONTEXT for m in course}
@@ -323,7 +323,7 @@ Table(header.split(", "), rows)
 # 上下文 4,096，数的是**词元**，而每家的分词器切法都不同。我们拿七个真实模型的分词器，数了同一小段话的英文版、中文版和一小段代码。先看文本，以及各有多少字符、多少字节：
 
 # %%
-from labkit.tokenization import sample_texts, token_counts
+from labkit.catalog.token_counts import sample_texts, token_counts
 
 for name, text in sample_texts().items():
     print(f"{name}: {len(text)} / {len(text.encode())} B\n{text}\n")
@@ -361,7 +361,7 @@ Table(
 from transformers import AutoTokenizer
 
 from labkit import pocket
-from labkit.tokenization import show_tokens
+from labkit.catalog.token_counts import show_tokens
 
 TOKENIZERS = ["pocket/llama2", "pocket/qwen2.5"]
 

@@ -127,7 +127,7 @@ for kv_heads, output in ((2, shared), (4, copied)):
 # （键和值共 2 × 4 层 × 头数 × 每头 64 个数 × 4 字节 × 词元数。）换成真实模型，8,192 个词元，16 位：实际的，以及假如每个头都存自己的：
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for name in ("Llama-3-8B", "Llama-3-70B"):
     c = find(name).config
@@ -183,8 +183,8 @@ print(sum(step.values()) == b.parameters - a.parameters)
 # 词表换来的是文本变短，用真实的分词器数过（出处见第 02 课）：
 
 # %%
-from labkit.i18n import t
-from labkit.tokenization import sample_texts, token_counts
+from labkit.catalog.token_counts import sample_texts, token_counts
+from labkit.core.i18n import t
 
 print(t("characters", "字符"), {name: len(text) for name, text in sample_texts().items()})
 for row in token_counts():
@@ -256,9 +256,9 @@ for base in (10_000, 500_000):
 # 底数只是 `config.json` 里的一个数，不对应任何权重，改了照样加载，不报错。可是模型是按它学的。拿二十道加法、二十个单词考 `pocket/llama3`，先用它自己的底数，再换别的：
 
 # %%
+from labkit.core.progress import track
+from labkit.evaluation.scoring import answers
 from labkit.pocket.corpus import held_out
-from labkit.progress import track
-from labkit.scoring import answers
 
 items = [item for skill in ("sums", "lexicon") for item in held_out(skill, 20)]
 
@@ -294,7 +294,7 @@ print(right[500_000] >= 34, right[500_000] > right[10_000] > right[1_000])
 # Llama 每次都发布两个版本：**基座**模型，学的是续写文本；**对话**模型（名字带 `-chat` 或 `-Instruct`），在基座上用对话继续训练。两个我们都有：`pocket/llama3-base` 就是 `pocket/llama3` 学会对话之前的样子。同一个问题，按普通文本给它们：
 
 # %%
-from labkit.chat_templates import render
+from labkit.conversation.chat_templates import render
 
 base = lab.load(BASE)
 

@@ -29,9 +29,9 @@
 # %%
 import labkit as lab
 from labkit.catalog import models, terms
-from labkit.i18n import t
-from labkit.tables import Table
-from labkit.units import show_bytes
+from labkit.core.i18n import t
+from labkit.core.tables import Table
+from labkit.core.units import show_bytes
 
 sizes = [m for m in models() if m.series == "qwen2.5"]
 need = {m.name: lab.estimate(m.name, quant="Q4_K_M", context=8192).total for m in sizes}
@@ -131,7 +131,7 @@ print({m.name: m.config["tie_word_embeddings"] for m in sizes})
 # 用真实的分词器数过，同样 90 个中文字符，含标点（文本和出处见第 02 课）：
 
 # %%
-from labkit.tokenization import sample_texts, token_counts
+from labkit.catalog.token_counts import sample_texts, token_counts
 
 characters = len(sample_texts()["chinese"])
 for row in token_counts():
@@ -170,8 +170,8 @@ for m in (llama, model):
 # 它是真会算，还是只是像那么回事？有一位现成的裁判：Python 自己。从语料里没训练过的那一部分取二十个表达式，模型答一遍，解释器也答一遍：
 
 # %%
+from labkit.evaluation.scoring import answers
 from labkit.pocket.corpus import held_out
-from labkit.scoring import answers
 
 code = held_out("python", 20)
 print([item.messages[0]["content"] for item in code[:3]])
@@ -337,7 +337,7 @@ print(sum(a == b for a, b in pairs) >= 40)
 # %%
 from llama_cpp import Llama, LlamaGrammar
 
-from labkit.gguf_files import gguf_for
+from labkit.gguf.files import gguf_for
 
 path = gguf_for(model.location.path)
 llm = Llama(str(path), n_ctx=512, n_threads=1, verbose=False)

@@ -103,7 +103,7 @@ turned = turned[0, 0]
 print(tuple(turned.shape), tuple(network.model.rotary_emb.inv_freq.shape))
 
 # %%
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_heatmap
 
 draw_heatmap(
@@ -162,7 +162,7 @@ for name in ("ChatGLM3-6B", "GLM-4-9B-0414", "GLM-4.5-Air", "Phi-4-mini", "Qwen3
 # 每段对话的开头，都有两个谁也没有输入过的词元：
 
 # %%
-from labkit.chat_templates import encode_chat
+from labkit.conversation.chat_templates import encode_chat
 
 ids = encode_chat(model, [{"role": "user", "content": "水的英文是什么？"}], None)
 print([model.tokenizer.decode(id) for id in ids])
@@ -178,8 +178,8 @@ print([model.tokenizer.decode(id) for id in ids])
 # 它们重要吗？看口袋模型有它们和没有它们时，各答对多少：
 
 # %%
+from labkit.evaluation.scoring import answers
 from labkit.pocket.corpus import held_out
-from labkit.scoring import answers
 
 items = [item for skill in ("sums", "lexicon", "reverse") for item in held_out(skill, 20)]
 
@@ -222,7 +222,7 @@ for question in ("What is water in Chinese?", "水的英文是什么？", "Who m
     print(question, "→", chat(question))
 
 # %%
-from labkit.scoring import score as rate
+from labkit.evaluation.scoring import score as rate
 
 
 def by_language(skill, place, count=100):
@@ -259,7 +259,7 @@ for skill, row in results.items():
 # 除了 `<|system|>`、`<|user|>`、`<|assistant|>`，ChatGLM3 还有第四个角色 `<|observation|>`（观察）：外面的世界返回了什么。一段用了工具的完整对话，模型读到的是这样：
 
 # %%
-from labkit.chat_templates import render
+from labkit.conversation.chat_templates import render
 from labkit.pocket.corpus import TOOLS
 
 call = {"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}
@@ -634,7 +634,7 @@ course.check("05.third-tool", translate if translate("water") else None, judge)
 # 只改一行：`MODEL = "zai-org/glm-4-9b-chat-hf"`，同一个类，真实大小；工具按它自带的模板来写。下载大小，以及 16 位时的内存：
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 real = find("GLM-4-9B-chat-hf")
 e = lab.estimate(real.name, quant="bf16", context=4096)

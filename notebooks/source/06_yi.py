@@ -120,7 +120,7 @@ for name in ("Llama-2-7B", "Llama-3-8B", "Yi-34B-200K"):
 # 你也许觉得，上下文才 4,096，一圈 54,000 绰绰有余。可是一根针几乎没动时说明不了什么，转得快的针又已经绕了许多圈，要看的是所有针合在一起。拿一对完全相同的查询和键，相隔 *n* 个词元，所有指针平均下来，它们还吻合多少？
 
 # %%
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_lines
 
 
@@ -170,7 +170,7 @@ for b in (10_000, 500_000, 5_000_000):
 # %%
 import random
 
-from labkit.haystack import find_needles, make_haystack
+from labkit.evaluation.needle_in_haystack import find_needles, make_haystack
 
 DEPTHS = (0, 0.25, 0.5, 0.75, 1)
 haystack = make_haystack(model, 128, DEPTHS, random.Random(0))
@@ -187,7 +187,7 @@ find_needles(model, haystack)
 # 这个口袋模型训练时最长 1,024 个词元，我们一直测到它的四倍。纵向是深度，横向是长度，每格三根针找到几根：
 
 # %%
-from labkit.progress import track
+from labkit.core.progress import track
 
 LENGTHS = (128, 512, 1024, 2048, 4096)
 
@@ -331,7 +331,7 @@ print(measured, all(size == n * per_token for n, size in measured.items()))
 # 一条直线，每个词元 `per_token` 字节（这里每个数 4 字节）。同样的公式用到 Yi-34B-200K 上，每个数 2 字节，从 4K 到 200K，旁边是 `Q4_K_M` 的权重：
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 REAL, CONTEXTS = "Yi-34B-200K", (4096, 8192, 16384, 32768, 65536, 131072, 200000)
 c = find(REAL).config
@@ -410,7 +410,7 @@ lab.heirs("yi")
 # 所以今天需要长上下文，就得换别家。当今能读 200,000 词元以上的模型，按 32,768 个词元的缓存从小到大排：
 
 # %%
-from labkit.picker import todays_models
+from labkit.picker.picks import todays_models
 
 able = [m for m in todays_models() if m.context >= 200_000 and m.parameters < 40e9]
 costs = {m.name: lab.estimate(m.name, context=32768).kv_cache for m in able}

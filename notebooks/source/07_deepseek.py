@@ -148,7 +148,7 @@ print(torch.allclose(by_hand, out, atol=1e-4))
 # 一次看遍所有层。`trace_experts` 在每个路由器上都挂了同样的钩子。
 
 # %%
-from labkit.experts import trace_experts
+from labkit.evaluation.expert_routing import trace_experts
 
 text = "What is 47 + 38? 47加38等于多少？"
 ids = model.encode(text)
@@ -156,7 +156,7 @@ routes = trace_experts(network, ids)
 print("layers, tokens, chosen:", tuple(routes.experts.shape))
 
 # %% varies="probabilities of the router"
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_heatmap
 
 chosen = torch.full(routes.logits.shape, torch.nan).scatter(-1, routes.experts, routes.weights)
@@ -183,7 +183,7 @@ draw_heatmap(
 # %%
 from collections import defaultdict
 
-from labkit.chat_templates import encode_chat
+from labkit.conversation.chat_templates import encode_chat
 from labkit.pocket.corpus import held_out
 
 SKILLS = ("sums", "facts", "reverse", "lexicon", "tools")
@@ -246,8 +246,8 @@ print(f"{own:.0%} {common:.0%}")
 # 先让它自己选；再换成它*最不想要*的两个；再一个都不用；最后拿掉共享专家。衡量标准是正确答案的损失，也就是这些答案在模型看来有多意外，最好是 0。
 
 # %%
-from labkit.experts import steered
-from labkit.scoring import answer_loss
+from labkit.evaluation.expert_routing import steered
+from labkit.evaluation.scoring import answer_loss
 
 items = [item for skill in ("sums", "lexicon", "tools") for item in held_out(skill, 15)]
 
@@ -469,7 +469,7 @@ mha = 2 * config["num_hidden_layers"] * config["num_attention_heads"] * per_head
 print(f"{mla:,} {mha:,} {mha / mla:.0f}")
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 
 def cache_per_token(name):
@@ -526,7 +526,7 @@ for name in ("Llama-3-70B", "Qwen2.5-72B", "DeepSeek-V2"):
 # 能装下三倍的对话，每个词元的运算量又只有三分之一：它一出来价格就降，道理在这里。论文给出的峰值吞吐是 DeepSeek 67B 的 5.76 倍。那么一个人在家用呢？前提是权重全放得下，放得下就快。拿小兄弟同差不多大的稠密模型比，都放在普通内存里，每秒词元数：
 
 # %%
-from labkit.speed import token_speed
+from labkit.estimation.tokens_per_second import token_speed
 
 for name in ("Qwen2.5-14B", "DeepSeek-V2-Lite"):
     e = lab.estimate(name, quant="Q4_K_M", context=4096)
@@ -550,7 +550,7 @@ for name in ("Qwen2.5-14B", "DeepSeek-V2-Lite"):
 # 两个都是普通架构，特别的是读物。DeepSeek-Coder 的训练语料 87% 是代码（见其 README）；DeepSeek-Math 在 Coder 的基础上继续读数学网页，**GRPO** 这种强化学习方法就是在它身上提出的，后来 R1 靠的也是它（arXiv:2402.03300）。下面是公开成绩，方括号里编号相同的行才能互相比较：
 
 # %%
-from labkit.portraits import published_scores
+from labkit.course.family_overview import published_scores
 
 published_scores(["DeepSeek-Coder-6.7B", "DeepSeek-Math-7B"])
 
@@ -659,7 +659,7 @@ for name in ("DeepSeek-R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Llama-8B"):
 # V2 的架构发展成 V3（2024 年 12 月），再到 V3.1、V3.2、V4，个个大得桌面放不下。此后 DeepSeek 没有再出自研的小型对话模型；在自己电脑上接班的，是那些蒸馏模型，还有别家的模型。
 
 # %%
-from labkit.portraits import heirs
+from labkit.course.family_overview import heirs
 
 heirs("deepseek")
 
@@ -695,7 +695,7 @@ published_scores(
 # 多数电脑跑得动的接班者。`here()` 会同你电脑此刻的空闲内存作比较。
 
 # %%
-from labkit.portraits import run_lines
+from labkit.course.family_overview import run_lines
 
 run_lines("DeepSeek-R1-Distill-Qwen-7B", context=8192)
 

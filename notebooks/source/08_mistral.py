@@ -90,7 +90,7 @@ seen = (attention[0][0] != 0).any(0)
 print(torch.equal(seen, causal(160)))
 
 # %%
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_heatmap
 
 draw_heatmap(
@@ -154,8 +154,8 @@ print(type(layer).__name__, tuple(layer.keys.shape), layer.get_seq_length())
 print(2 * lab.estimate(MODEL, quant="bf16", context=500).kv_cache == sizes[500][0])
 
 # %%
+from labkit.core.units import show_bytes
 from labkit.plots import draw_lines
-from labkit.units import show_bytes
 
 draw_lines(
     {
@@ -238,7 +238,7 @@ print(bool(same[20 + reach + 1 :].all()), bool(same[20 + window : 20 + reach].al
 import random
 
 from labkit.engines import Sampling
-from labkit.haystack import hide_needle
+from labkit.evaluation.needle_in_haystack import hide_needle
 
 DISTANCES = (20, 100, 180, 340)
 
@@ -348,9 +348,9 @@ network.config.sliding_window = window
 # 这个主意后来换了个更好的样子回来：一半或更多的层只看窗口，其余的层看全部。缓存照样小，又没有够不着的地方。
 
 # %%
-from labkit.architecture import read_architecture
+from labkit.architecture.layers import read_architecture
 from labkit.catalog import find
-from labkit.portraits import describe_attention
+from labkit.course.family_overview import describe_attention
 
 for name in ("Mistral-7B-v0.1", "Mistral-7B-v0.3", "gemma-3-27b", "gpt-oss-20b"):
     print(f"{name:18}{describe_attention(read_architecture(find(name).config))}")
@@ -366,7 +366,7 @@ for name in ("Mistral-7B-v0.1", "Mistral-7B-v0.3", "gemma-3-27b", "gpt-oss-20b")
 # 第 07 课拆开的路由器旁边还有共享专家。Mixtral（2023 年 12 月）没有：每个词元的前馈部分就是八个专家里的两个，再没别的。口袋版有四个专家。
 
 # %%
-from labkit.experts import trace_experts
+from labkit.evaluation.expert_routing import trace_experts
 
 mixtral = lab.load("pocket/mixtral")
 ids = mixtral.encode("What is 47 + 38? 47加38等于多少？")
@@ -403,9 +403,9 @@ print(torch.allclose(routes.weights.sum(-1), torch.ones(layers, len(ids))))
 # 没有共享专家兜底，选错专家要付多大代价？把最好的两个换成*最不想要*的两个，两个口袋模型都试，看正确答案的损失：
 
 # %%
-from labkit.experts import steered
+from labkit.evaluation.expert_routing import steered
+from labkit.evaluation.scoring import answer_loss
 from labkit.pocket.corpus import held_out
-from labkit.scoring import answer_loss
 
 items = [item for skill in ("sums", "lexicon", "tools") for item in held_out(skill, 10)]
 
@@ -439,7 +439,7 @@ for name, (right, wrong) in losses.items():
 # 每来一个词元，路由器都重新选，所以八个专家都得在手边。而一个词元要*读*的，只有其中两个和共用的部分。`Q4_K_M`、4,096 个词元，同稠密模型对比：
 
 # %%
-from labkit.speed import token_speed
+from labkit.estimation.tokens_per_second import token_speed
 
 for name in ("Llama-2-13B", "Mixtral-8x7B", "Llama-2-70B"):
     e = lab.estimate(name, quant="Q4_K_M", context=4096)
@@ -493,7 +493,7 @@ lab.published_scores(["WizardMath-7B-V1.1", "Mistral-7B-v0.1"], ["GSM8K", "MATH"
 
 # %%
 from labkit.catalog import not_legal_advice, terms
-from labkit.tables import Table
+from labkit.core.tables import Table
 
 lines = [
     (m.name, m.base, row.name, row.commercial, str(row.conditions))

@@ -32,7 +32,7 @@
 
 # %%
 import labkit as lab
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 MODEL, CONTEXT = "Qwen2.5-7B", 8192
 e = lab.estimate(MODEL, quant="Q4_K_M", context=CONTEXT)
@@ -69,7 +69,7 @@ from labkit.widgets.prediction import ask
 ask("09.four-bits")
 
 # %%
-from labkit.units import bits_per_weight
+from labkit.core.units import bits_per_weight
 
 print(f"{e.weights:,}", f"{bits_per_weight(e.weights, model.parameters):.2f}")
 
@@ -80,7 +80,7 @@ print(f"{e.weights:,}", f"{bits_per_weight(e.weights, model.parameters):.2f}")
 # 将近 5 位。多出来的有两处。第一，权重是按**块**存的，每块自带缩放系数。一个 `Q4_K` 块装 256 个权重：4 位的数占 128 字节，缩放系数占 12 字节，缩放系数的缩放系数再占 4 字节（llama.cpp 的 `ggml-common.h`）：
 
 # %%
-from labkit.gguf_types import BLOCKS
+from labkit.gguf.quant_types import BLOCKS
 
 for kind in ("Q4_K", "Q6_K", "F32"):
     size, weights = BLOCKS[kind]
@@ -116,8 +116,8 @@ sorted(finer)
 # %%
 from collections import Counter
 
-from labkit.architecture import read_architecture
-from labkit.tensors import list_tensors
+from labkit.architecture.layers import read_architecture
+from labkit.architecture.tensors import list_tensors
 
 counts = Counter()
 for tensor in list_tensors(read_architecture(model.config)):
@@ -282,7 +282,7 @@ print(show_bytes(buffer), buffer + sampling == e.runtime)
 # %%
 from dataclasses import replace
 
-from labkit.budget import type_budget
+from labkit.picker.available_memory import type_budget
 from labkit.widgets.memory_explorer import show_memory_explorer
 
 card = replace(type_budget(8, None), gpu="RTX 4060")
@@ -317,7 +317,7 @@ for quant in ("bf16", "int8", "nf4", "gptq-4bit"):
 # `card` 是这一课固定的示例机器，每位读者都一样：一块“8 GB”显卡。驱动、桌面和 CUDA 上下文要先占掉一些。给它们留多少，是写明了的规则：
 
 # %%
-from labkit.needs import rules
+from labkit.picker.needs import rules
 
 kept, context = rules()["gpu_kept"], rules()["gpu_context"]
 print(card)
@@ -365,7 +365,7 @@ for name in ("Llama-3-8B", "DeepSeek-Coder-6.7B", "Qwen1.5-7B"):
 # 每生成一个词元，激活的权重要从头到尾读一遍，缓存也要读。所以每秒词元数 = 内存带宽 ÷ 读取的字节数。llama.cpp 达不到峰值：在公开的 `llama-bench` 稠密模型测试里，能用上 45% 到 85%。下限按上下文已满来算，上限按上下文为空来算：
 
 # %%
-from labkit.speed import SHARE, find_bandwidth, token_speed
+from labkit.estimation.tokens_per_second import SHARE, find_bandwidth, token_speed
 
 bandwidth, _ = find_bandwidth("RTX 4060")
 low, high = SHARE[0] / (e.read_per_token + e.kv_cache), SHARE[1] / e.read_per_token
@@ -382,7 +382,7 @@ print(f"{low * bandwidth:.1f}–{high * bandwidth:.1f}", tuple(token_speed(e, "R
 # 选型器没有什么新花样：把上面这笔账对目录里每个模型、每种 GGUF 类型各算一遍，去掉放不下的，剩下的排个序。排序是一种判断，所以应该摊开给你看。各项得分，按用途列出：
 
 # %%
-from labkit.needs import weights
+from labkit.picker.needs import weights
 
 weights()
 
@@ -424,8 +424,8 @@ print(*[f"- {reason}" for reason in first.reasons_against], sep="\n")
 # 它凭什么排在第二名前面？把两者的得分并排放在一起：
 
 # %%
-from labkit.needs import criteria
-from labkit.tables import Table
+from labkit.core.tables import Table
+from labkit.picker.needs import criteria
 
 lines = [
     (str(row.says), *(f"{o.points_by.get(key, 0):+.2f}" for o in (first, second)))
@@ -451,7 +451,7 @@ Table(("", first.model, second.model), [*lines, ("=", f"{first.points}", f"{seco
 # 假设还有 16 GB 内存：显卡放不下的层可以放到内存里（**offload**，卸载）。
 
 # %%
-from labkit.needs import list_needs
+from labkit.picker.needs import list_needs
 
 laptop = replace(type_budget(8, 16), gpu="RTX 4060", ram_type="DDR5-5600 dual channel")
 print(laptop)
@@ -571,7 +571,7 @@ show_hardware_picker()
 # 常听到的说法是：4 GB 以下跑 1–3B；8 GB 跑 7B；16 GB 跑 13B；24 GB 跑 34B，70B 只能卸载一部分，或者用 2 位量化。旁边是算出来的结果：
 
 # %%
-from labkit.rules_of_thumb import compare_rules
+from labkit.picker.rules_of_thumb import compare_rules
 
 compare_rules()
 
@@ -594,7 +594,7 @@ for context in (4096, 16384, 32768, 131072):
 # 同一块显卡上的 70B，按法则里的两种办法：用 2 位左右的量化，或者用 4 位、一部分层放内存。依次是显卡上的层数、留在内存里的大小、这种量化的代价：
 
 # %%
-from labkit.needs import perplexity_rise
+from labkit.picker.needs import perplexity_rise
 
 for quant in ("IQ2_S", "Q4_K_M"):
     est = lab.estimate("Llama-3.1-70B", quant=quant, context=4096, vram=big.vram)
@@ -737,7 +737,7 @@ longest = (card.vram - e.weights - e.runtime) // per_token // 256 * 256
 ### END SOLUTION
 
 # %% check="longest-context" points=1
-from labkit.i18n import t
+from labkit.core.i18n import t
 
 
 def judge(tokens):
@@ -763,7 +763,7 @@ company = lab.pick("chinese", vram=6, context=16384, commercial=True, course=Tru
 ### END SOLUTION
 
 # %% check="company" points=1
-from labkit.picker import Picks
+from labkit.picker.picks import Picks
 
 
 def usable(picks):

@@ -37,7 +37,7 @@ os.environ |= {"HF_HOME": home.name, "LABKIT_CACHE": home.name, "HF_HUB_OFFLINE"
 from contextlib import ExitStack
 
 from labkit import pocket
-from labkit.mirrors import serve_mirror
+from labkit.hub.mirror_server import serve_mirror
 
 NAME = "classroom/qwen"
 running = ExitStack()
@@ -61,7 +61,7 @@ os.environ["HF_ENDPOINT"] = os.environ["MODELSCOPE_ENDPOINT"] = mirror.url
 # 每次下载前先问三件事：许可证准不准我用？有多大？磁盘放得下吗？
 
 # %% varies="the address of the mirror and the free disk differ"
-from labkit.repositories import plan_download
+from labkit.hub.huggingface import plan_download
 
 plan = plan_download(NAME)
 print(plan)
@@ -82,7 +82,7 @@ for file in plan.files:
 
 # %%
 import labkit as lab
-from labkit.repositories import wanted_files
+from labkit.hub.huggingface import wanted_files
 
 names = ["config.json", "modeling_custom.py", "pytorch_model.bin", "tokenizer.json"]
 try:
@@ -168,7 +168,7 @@ print(twin.location.path.joinpath("model.safetensors").stat().st_size)
 import hashlib
 from pathlib import Path
 
-from labkit.gguf_files import write_gguf
+from labkit.gguf.files import write_gguf
 
 shelf = Path(home.name, "shelf")
 gguf = write_gguf(pocket.folder("qwen2.5"), shelf / "qwen-f16.gguf")
@@ -298,7 +298,7 @@ mirror.ranges("model.safetensors")[-5:]
 # | 一个 U 盘 | `labkit bundle make /media/stick Qwen/Qwen2.5-0.5B-Instruct` | `labkit bundle restore /media/stick` |
 
 # %%
-from labkit.bundles import make_bundle, verify_bundle
+from labkit.course.bundles import make_bundle, verify_bundle
 
 stick = Path(home.name, "stick")
 make_bundle(stick, [NAME], lessons=False)
@@ -325,7 +325,7 @@ engines = {name: lab.load(MODEL, name) for name in ("transformers", "llama.cpp")
 print(engines["transformers"].note)
 
 # %%
-from labkit.conversation import Chat
+from labkit.conversation.session import Chat
 
 
 def answer(engine, question):
@@ -445,8 +445,8 @@ for T in (0.5, 1.0, 2.0):
 # 代价要看整段回答：每个词元都是一次走偏的机会。同一个问题，每个温度抽三十次：
 
 # %% varies="a draw falls otherwise when a last digit differs"
+from labkit.core.progress import track
 from labkit.engines import Sampling
-from labkit.progress import track
 
 distinct = {}
 for T in (0.0, 0.5, 1.0, 2.0):
@@ -568,7 +568,7 @@ print("always whole")
 # 模型写之前要先读。每读一个词元，它都会留下键和值（KV 缓存）；下一个提示只要**开头**和上一个相同，就只需读新的部分。我们来数一数，真正交给 llama.cpp 读的有多少词元：
 
 # %%
-from labkit.passes import PassCounter
+from labkit.evaluation.forward_passes import PassCounter
 
 RULES = "Answer briefly. " * 10
 counter = PassCounter(MODEL)
@@ -684,7 +684,7 @@ amount = 'root ::= [1-9] [0-9]{0,2} " " ("GB" | "GiB")'
 ### END SOLUTION
 
 # %% check="gbnf" points=2
-from labkit.grammars import allows
+from labkit.conversation.grammars import allows
 
 TEXTS = ("7 GB", "16 GiB", "999 GB", "0 GB", "08 GB", "1000 GB", "8GB", "8 MB", "8 GB ")
 verdicts = amount and {text: allows(engines["llama.cpp"], amount, text) for text in TEXTS}
@@ -741,7 +741,7 @@ running.close()
 
 # %%
 from labkit.catalog import find
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for name in ("Qwen2.5-0.5B", "Qwen2.5-7B"):
     small = lab.estimate(name, quant="Q4_K_M", context=4096)

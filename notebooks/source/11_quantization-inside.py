@@ -205,7 +205,7 @@ print(8 * ours.shape[1] / 32, "bits")
 # 用什么量？损失的均方根，除以权重自己的均方根。从这里起改用 labkit 里的版本，做的就是你刚写的这些事，只是能处理很大的数组。
 
 # %%
-from labkit import block_formats as blocks
+from labkit.quantization import gguf_blocks as blocks
 
 
 def error(made, weights=weights):
@@ -279,7 +279,7 @@ levels
 # bitsandbytes 的那张表当年是在别处算的，末位略有出入。我们的和它相差不到百万分之一：
 
 # %%
-from labkit.bitsandbytes_formats import NF4_LEVELS
+from labkit.quantization.nf4_int8 import NF4_LEVELS
 
 print(np.abs(levels - NF4_LEVELS).max() < 1e-6)
 
@@ -295,7 +295,7 @@ absmax = np.abs(groups).max(1, keepdims=True)
 absmax.shape
 
 # %%
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_lines
 
 
@@ -369,7 +369,7 @@ print("absmax:", (absmax.ravel() == state.absmax.numpy()).all())
 # 光缩放系数就占了每个权重半位，而这些数彼此差不多大。**双重量化**把它们也当权重来压：减去平均值，256 个合用一个缩放系数，每个变成 8 位的码。
 
 # %%
-from labkit.bitsandbytes_formats import dynamic_levels
+from labkit.quantization.nf4_int8 import dynamic_levels
 
 offset = absmax.mean(dtype=np.float64).astype(np.float32)
 rest = (absmax - offset).reshape(-1, 256)
@@ -414,7 +414,7 @@ from labkit.widgets.prediction import ask
 ask("11.nf4")
 
 # %%
-from labkit.bitsandbytes_formats import dequantize_nf4, quantize_nf4
+from labkit.quantization.nf4_int8 import dequantize_nf4, quantize_nf4
 
 lost["NF4"] = error(dequantize_nf4(quantize_nf4(weights)))
 lost["NF4 double"] = error(dequantize_nf4(quantize_nf4(weights, double=True)))
@@ -682,7 +682,7 @@ print("outputs much closer:", outputs["GPTQ"] < 0.75 * outputs["nearest"])
 # labkit 里的版本按组传递误差，层很大的时候快得多。得到的码是一样的，除了偶尔有几个正好卡在边上：
 
 # %%
-from labkit.gptq import dequantize_gptq, measure_hessian, quantize_gptq
+from labkit.quantization.gptq import dequantize_gptq, measure_hessian, quantize_gptq
 
 theirs = dequantize_gptq(quantize_gptq(weights, measure_hessian(inputs), bits=4, group_size=64))
 print("same:", np.isclose(theirs, ours).mean() > 0.99)
@@ -831,7 +831,7 @@ course.check("11.double-bits", double_bits, measured, tolerance=1e-4)
 
 # %%
 from labkit.catalog import find
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for name in ("Qwen2.5-0.5B", "Qwen2.5-7B"):
     real = find(name)

@@ -109,7 +109,7 @@ for name in ("Qwen2.5-0.5B", "Llama-3-8B", "Qwen2.5-72B"):
 # %%
 import numpy as np
 
-from labkit.measurement import log_softmax, measure_logits
+from labkit.evaluation.metrics import log_softmax, measure_logits
 from labkit.pocket.corpus import held_out
 
 paths = {row.format: row.path for row in versions.rows}
@@ -318,7 +318,7 @@ print("GPTQ below NF4:", by["gptq-4bit"].kl_mean < by["nf4"].kl_mean)
 # 如果没有哪个版本既比它小、又比它更接近 F16，它就在**前沿**上。不在前沿上的，都不必考虑，图里画成空心。
 
 # %% varies="a figure of measurements"
-from labkit.frontier_plot import draw_frontier
+from labkit.plots.frontier import draw_frontier
 
 draw_frontier(table)
 
@@ -329,7 +329,7 @@ draw_frontier(table)
 # 选一个格式：同一张图，旁边是一行权重的前后对比。
 
 # %% varies="digits differ with the weights"
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.widgets.quantization_explorer import Place, show_quantization_explorer
 
 weights = original.model.get_parameter("model.layers.1.mlp.gate_proj.weight")
@@ -367,7 +367,7 @@ print(lab.recommend(table, at_most_kl=2 * by["Q8_0"].kl_mean))
 # llama.cpp 的开发者公布过 Llama 3 8B 和 Llama 2 7B 的这种表。和我们的放在一起：
 
 # %%
-from labkit.scoreboard import read_scoreboard
+from labkit.catalog.scoreboard import read_scoreboard
 
 llama3, llama2 = read_scoreboard("Llama-3-8B"), read_scoreboard("Llama-2-7B")
 print(llama3.source)
@@ -422,7 +422,7 @@ for name in ("Q8_0", "Q4_K_M", "Q2_K"):
 # **速度完全不成立。**口袋模型整个躺在处理器的缓存里，读它几乎不花时间，测出的速度说的是引擎，而不是格式。真实模型每个词元都要从内存读一遍，位数越少越快，差不多成正比。以 16 GB 的 RTX 4060 Ti 上的 Llama 3.1 8B 为例，按带宽估算（第 09 课）：
 
 # %%
-from labkit.speed import token_speed
+from labkit.estimation.tokens_per_second import token_speed
 
 for quant in ("Q8_0", "Q6_K", "Q5_0", "Q4_0"):
     need = lab.estimate("Llama-3.1-8B", quant=quant, context=4096)
@@ -473,7 +473,8 @@ def kl_divergence(p, q):
 
 
 # %% check="kl" points=1
-from labkit import course, measurement
+from labkit import course
+from labkit.evaluation import metrics as measurement
 
 
 def judge_kl(made):
@@ -575,7 +576,7 @@ course.check("12.phone", phone, judge_phone)
 # 改 `MODEL = …`，每一格都能跑；制作和测量要几分钟到几小时，结果会留着。下载多少（只下一次）、在 CPU 上以 float32 校准要多少内存：
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for name in ("Qwen2.5-0.5B", "Qwen2.5-7B"):
     real = find(name)

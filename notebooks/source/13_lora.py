@@ -28,7 +28,7 @@
 
 # %%
 import labkit as lab
-from labkit.tasks import load_task
+from labkit.finetuning.tasks import load_task
 
 MODEL = "pocket/qwen2.5"
 task = load_task("clinic")
@@ -65,7 +65,7 @@ for item in task.test[:3]:
 # A 有 r 行，B 有 r 列；r 叫作**秩**，常取 8 或 16。α 只管缩放。先取模型里的一层来看：
 
 # %%
-from labkit.adapters import load_base
+from labkit.finetuning.lora import load_base
 
 LAYER = "model.layers.1.mlp.gate_proj"
 model = load_base(MODEL)
@@ -152,7 +152,7 @@ for name, p in ours.named_parameters():
 # `add_lora` 用 Hugging Face 的 PEFT 给每个线性层装上适配器。让两边的 A、B 都取同样的值，再来比。
 
 # %%
-from labkit.adapters import add_lora
+from labkit.finetuning.lora import add_lora
 
 added = add_lora(model, rank=rank, alpha=alpha)
 theirs = model.model.get_submodule(f"base_model.model.{LAYER}")
@@ -203,7 +203,7 @@ with torch.no_grad():
 # 模型里每个线性层都装上秩为 8 的 A 和 B：
 
 # %%
-from labkit.adapters import linear_modules
+from labkit.finetuning.lora import linear_modules
 
 plain = load_base(MODEL).model
 names = linear_modules(plain)
@@ -254,14 +254,14 @@ lora = lab.finetune(MODEL, task, "lora", reuse=True)
 lora
 
 # %%
-from labkit.training_report import Comparison
+from labkit.finetuning.report import Comparison
 
 print("nothing known before:", lora.exact_match_before < 0.1)
 print("both learnt most of it:", min(full.exact_match_after, lora.exact_match_after) > 0.7)
 print("weights trained, full : LoRA =", full.trainable_parameters // lora.trainable_parameters)
 
 # %% varies="a result on the edge"
-from labkit.plots import draw_methods
+from labkit.plots.methods import draw_methods
 
 draw_methods(Comparison((full, lora)))
 
@@ -276,7 +276,7 @@ draw_methods(Comparison((full, lora)))
 # 不参与训练的那些样本（验证集），损失是这样降下来的：
 
 # %% varies="losses of a training"
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_lines
 
 draw_lines(
@@ -298,8 +298,8 @@ draw_lines(
 # 上面表里“原有能力”一列掉了很多。拿它原来会的问题问一问：
 
 # %% varies="answers of a tuned model"
-from labkit.adapters import load_adapter, switch_adapters
-from labkit.conversation import Chat
+from labkit.conversation.session import Chat
+from labkit.finetuning.lora import load_adapter, switch_adapters
 
 tuned = load_base(MODEL)
 load_adapter(tuned, lora.folder, "clinic")
@@ -315,9 +315,9 @@ for question in ("47 + 38 = ?", "What is water in Chinese?", "倒序：苹果 �
 # 逐项来看，每项六道没见过的题：
 
 # %%
-from labkit.finetuning import OLD_SKILLS, exact_match
+from labkit.core.progress import track
+from labkit.finetuning.experiment import OLD_SKILLS, exact_match
 from labkit.pocket.corpus import held_out
-from labkit.progress import track
 
 
 def ask_skills(model):
@@ -463,7 +463,7 @@ print("too low:", rates[2e-4] > rates[2e-3], " too high:", rates[1e-2] > rates[2
 # 左边是 `lab.estimate` 的预测，右边是那个全新进程实际涨了多少：
 
 # %% varies="memory of this machine"
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for r in (full, lora):
     sizes = show_bytes(r.predicted_memory), show_bytes(r.peak_memory)
@@ -481,7 +481,7 @@ print("full needs most:", full.peak_memory > lora.peak_memory)
 # 模型只有几兆时，库的固定开销和模型差不多大，所以口袋模型看不太出省了多少。到了几十亿参数，差别就拉开了。Qwen2.5-7B，一条 1,024 个词元的文本，bf16，开重算：
 
 # %%
-from labkit.tables import Table
+from labkit.core.tables import Table
 
 PARTS = ("weights", "adapter", "gradients", "optimizer", "activations", "total")
 SIZE = {"batch": 1, "seq": 1024}

@@ -28,7 +28,7 @@
 
 # %%
 import labkit as lab
-from labkit.adapters import load_base
+from labkit.finetuning.lora import load_base
 
 MODEL = "pocket/qwen2.5"
 bases = {quant: load_base(MODEL, quant=quant) for quant in ("nf4", "nf4-double")}
@@ -73,8 +73,8 @@ for quant, base in bases.items():
 # 4.5 位，加上双重量化是 4.127 位，和第 11 课手算的一样。嵌入、归一化和偏置保持原样。放到真实模型上：
 
 # %%
-from labkit.tables import Table
-from labkit.units import show_bytes
+from labkit.core.tables import Table
+from labkit.core.units import show_bytes
 
 FORMATS = ("bf16", "nf4", "nf4-double")
 rows = []
@@ -101,7 +101,7 @@ Table(("", *FORMATS), rows)
 import torch
 from bitsandbytes.functional import dequantize_4bit
 
-from labkit.adapters import add_lora
+from labkit.finetuning.lora import add_lora
 
 base = bases["nf4-double"]
 add_lora(base, rank=16, alpha=32)
@@ -144,8 +144,8 @@ from labkit.widgets.prediction import ask
 ask("14.mask")
 
 # %%
-from labkit.tasks import load_task
-from labkit.training_data import encode_samples, label_table
+from labkit.finetuning.dataset import encode_samples, label_table
+from labkit.finetuning.tasks import load_task
 
 task = load_task("clinic")
 plain = load_base(MODEL)
@@ -172,7 +172,7 @@ print(f"{learnt / read:.0%}")
 # 每个家族标记开头和结尾的方式不同，但都必须有，而且只能有一次。检查起来很快，每次训练前都值得做：
 
 # %%
-from labkit.training_data import encode_sample
+from labkit.finetuning.dataset import encode_sample
 
 for name in ("qwen2.5", "llama3", "mistral", "deepseek-v2"):
     m = lab.load(f"pocket/{name}")
@@ -204,7 +204,7 @@ clinic = lab.finetune(MODEL, task, "qlora", reuse=True)
 clinic
 
 # %% varies="times and memory of this machine, a result on the edge"
-from labkit.training_report import Comparison
+from labkit.finetuning.report import Comparison
 
 full, lora = (lab.finetune(MODEL, task, method, reuse=True) for method in ("full", "lora"))
 compared = Comparison((full, lora, clinic))
@@ -216,7 +216,7 @@ print("as many numbers trained:", clinic.trainable_parameters == lora.trainable_
 print("less memory foreseen:", clinic.predicted_memory < lora.predicted_memory)
 
 # %% varies="a result on the edge"
-from labkit.plots import draw_methods
+from labkit.plots.methods import draw_methods
 
 draw_methods(compared)
 
@@ -231,14 +231,14 @@ draw_methods(compared)
 # labkit 会替你防着它们。所以这里换一个不设防的训练：给什么样本就学什么，普通 LoRA 走 100 步。先看正确的：
 
 # %%
-from labkit.finetuning import exact_match, train_on
+from labkit.finetuning.experiment import exact_match, train_on
 
 watched = encode_samples(plain, task.validation, "validation")
 SHORT = {"steps": 100, "evaluate_every": 100, "reuse": True}
 
 
 # %%
-from labkit.chat_templates import encode_chat
+from labkit.conversation.chat_templates import encode_chat
 from labkit.engines import Sampling
 
 
@@ -361,7 +361,7 @@ scores["template"]
 # 难道什么也没学到？换成训练时的格式再问：
 
 # %% varies="answers after a short training"
-from labkit.scoring import answers
+from labkit.evaluation.scoring import answers
 
 said = list(answers(model.model, model.tokenizer, task.test, chat_template=OTHER))
 scores["template, asked alike"] = sum(a == b for a, b in said) / len(said)
@@ -374,7 +374,7 @@ scores["template, asked alike"]
 # 学是学到了，只是“地址”不对。实际使用时，提问的是服务程序，它用的是模型文件夹里的模板，所以训练也得用那一个。
 
 # %% varies="answers after a short training"
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_bars
 
 NAMES = {
@@ -411,7 +411,7 @@ captain = lab.finetune(MODEL, "captain", "qlora", reuse=True, **options)
 captain
 
 # %%
-from labkit.adapters import adapter_names, load_adapter, switch_adapters
+from labkit.finetuning.lora import adapter_names, load_adapter, switch_adapters
 
 model = load_base(MODEL, quant="nf4-double")
 load_adapter(model, clinic.folder, "clinic")
@@ -453,7 +453,7 @@ print("stacked, worse than each alone:", both[0] < alone[0], both[1] < alone[1])
 ask("14.merge")
 
 # %% varies="losses of a training"
-from labkit.merging import compare_merges
+from labkit.finetuning.merging import compare_merges
 
 merges = compare_merges(clinic.folder, MODEL, task)
 merges
@@ -480,9 +480,9 @@ print("4 bits have the highest loss:", loss["quantized"] == max(loss.values()))
 # 合并之后就是一个普通的模型，走普通模型的路：文件夹、GGUF、llama.cpp。两个引擎给出的回答一样吗？
 
 # %%
-from labkit.conversation import Chat
-from labkit.machine import cache_folder
-from labkit.merging import merge
+from labkit.conversation.session import Chat
+from labkit.core.cache import cache_folder
+from labkit.finetuning.merging import merge
 
 folder = merge(clinic.folder, MODEL, cache_folder() / "finetune" / "clinic-merged")
 for file in sorted(folder.iterdir()):
@@ -508,8 +508,8 @@ print("the same:", sum(a == b for a, b in zip(in_python, in_llama, strict=True))
 # 也可以不合并：llama.cpp 自己就能把 LoRA 挂到基座上。适配器单独做成一个 GGUF 文件，基座还是那一个，谁都能用。
 
 # %%
-from labkit.gguf_files import gguf_for
-from labkit.lora_gguf import write_lora_gguf
+from labkit.exports.lora_gguf import write_lora_gguf
+from labkit.gguf.files import gguf_for
 
 file = write_lora_gguf(clinic.folder, MODEL, cache_folder() / "finetune" / "clinic-lora.gguf")
 gguf = gguf_for(plain.location.path, "F16")
@@ -556,9 +556,9 @@ print("the same:", sum(a == b for a, b in zip(in_llama, put_on, strict=True)) >=
 # %%
 from math import prod
 
-from labkit.model_source import find_source
-from labkit.tensors import list_tensors
-from labkit.weight_formats import is_linear
+from labkit.architecture.tensors import list_tensors
+from labkit.estimation.transformers_weights import is_linear
+from labkit.hub.resolver import resolve as find_source
 
 tensors = [x for x in list_tensors(find_source("Qwen2.5-7B").architecture) if not x.buffer]
 linear = sum(prod(x.shape) * x.copies for x in tensors if is_linear(x))

@@ -28,7 +28,7 @@
 
 # %%
 import labkit as lab
-from labkit.tasks import load_task
+from labkit.finetuning.tasks import load_task
 
 MODEL = "pocket/qwen2.5"
 task = load_task("handbook")
@@ -52,8 +52,8 @@ ask("15.ladder")
 # ### 第一级：直接问
 
 # %%
-from labkit.adapters import load_base
-from labkit.finetuning import exact_match
+from labkit.finetuning.experiment import exact_match
+from labkit.finetuning.lora import load_base
 
 model = load_base(MODEL, dtype="float32")
 print(model.note)
@@ -173,7 +173,7 @@ print(f"{sum(hits)} of {len(hits)}")
 # 把查到的句子放在问题前面，让模型照着它回答。这就是**检索增强生成**，简称 RAG。
 
 # %%
-from labkit.reading import add_passage
+from labkit.finetuning.reading import add_passage
 
 with_passage = [add_passage(item, s) for item, s in zip(task.test, found, strict=True)]
 print(with_passage[0].messages[0]["content"])
@@ -191,7 +191,7 @@ print(f"{ladder['search']:.0%}")
 # 缺*本事*，才是微调该上场的时候。那就教它阅读：两千道题，每题配一句编出来的手册。公司名和条目不变，数字和人名全换掉。**湖茶公司手册里真正的条目，一条也不在里面。**
 
 # %%
-from labkit.reading import reading_task
+from labkit.finetuning.reading import reading_task
 
 reading = reading_task()
 print(any(sentence in item.messages[0]["content"] for item in reading.train for sentence in found))
@@ -208,7 +208,7 @@ reader = lab.finetune(MODEL, reading, "lora", **fast)
 # 再来考手册，它从没见过，只给它查到的句子：
 
 # %% varies="an accuracy after training differs between processors"
-from labkit.adapters import load_adapter, switch_adapters
+from labkit.finetuning.lora import load_adapter, switch_adapters
 
 load_adapter(model, reader.folder, "reading")
 ladder["search + reading"] = exact_match(model, with_passage)
@@ -251,7 +251,7 @@ print("nearly all:", ladder["facts in weights"] > 0.85)
 # %%
 from statistics import mean
 
-from labkit.training_data import IGNORED, encode_sample
+from labkit.finetuning.dataset import IGNORED, encode_sample
 
 
 def prompt_tokens(items):
@@ -266,9 +266,9 @@ read = {
 {rung: f"{tokens:.0f}" for rung, tokens in read.items()}
 
 # %% varies="accuracies and times of this machine"
-from labkit.i18n import t
-from labkit.tables import Table
-from labkit.units import show_bytes
+from labkit.core.i18n import t
+from labkit.core.tables import Table
+from labkit.core.units import show_bytes
 
 book = sum(len(sentence.encode()) for sentence in sentences)
 kept = {"search": book, "search + reading": book + reader.adapter_size}
@@ -336,7 +336,7 @@ changed = [change(sentence) for sentence in sentences]
 # 检索这边的更新，到这里就全部做完了。把训练集和考题里问到它的问题，都拿来问两个模型：
 
 # %%
-from labkit.scoring import answers
+from labkit.evaluation.scoring import answers
 
 about = [i for i in (*task.train, *task.test) if i.messages[-1]["content"] in ("2 days", "2天")]
 passages = search(changed, [item.messages[0]["content"] for item in about])
@@ -424,7 +424,7 @@ from dataclasses import fields
 
 from transformers import TrainingArguments
 
-from labkit.finetuning import read_settings
+from labkit.finetuning.experiment import read_settings
 
 theirs = {
     "steps": "max_steps",
@@ -629,8 +629,8 @@ for base in ("Llama-2-7B", "Llama-2-70B"):
 # 我们的例子：第 00 课问过一个不存在的模型，口袋模型张口就编。现在要它承认不知道；而对真实存在的模型，照样回答。
 
 # %%
+from labkit.finetuning.preferences import answer_with, invented, refusal
 from labkit.pocket.corpus import draw, held_out
-from labkit.preferences import answer_with, invented, refusal
 
 model.close()
 base = load_base(MODEL, dtype="float32")
@@ -710,7 +710,7 @@ print(f"{dpo_loss(torch.tensor(-4.0), torch.tensor(-1.0), -4.0, -1.0).item():.4f
 # 再看一个回答的对数概率：把它各个词元的加起来，标签就是第 14 课那种。
 
 # %%
-from labkit.training_data import collate
+from labkit.finetuning.dataset import collate
 
 
 def log_probabilities(model, samples):
@@ -736,8 +736,8 @@ print("chosen {:.1f}, rejected {:.1f}".format(*reference[: len(strange)].mean(0)
 # 问到虚构的模型时，“不知道”几乎不可能出现，胡编的那句却占了大半的概率：确实有东西可以挪。下面用一个循环跑三种办法，损失是两项之和：`prefer` 是 DPO 那项的权重，`imitate` 是在选中的回答上的普通损失，也就是第 13、14 课用的那种。
 
 # %%
-from labkit.adapters import add_lora
-from labkit.progress import track
+from labkit.core.progress import track
+from labkit.finetuning.lora import add_lora
 
 
 def tune(prefer, imitate, steps=100, rate=1e-3):
@@ -833,7 +833,7 @@ print("and it is the worst in both:", all(honest < h and kept_facts < k for h, k
 ask("15.memory")
 
 # %%
-from labkit.quotes import find_device
+from labkit.catalog.quotes import find_device
 
 SIZES = ("Qwen2.5-0.5B", "Qwen2.5-1.5B", "Qwen2.5-3B", "Qwen2.5-7B")
 FULL = t("full", "全量")
@@ -903,7 +903,7 @@ print(f"LoRA {operations(base):.1f}")
 # 拿它除以显卡的峰值算力，就是时间，假如真能跑满峰值。实际跑不满。有一组公开的实测我们信得过（Qwen 的 README：在 A100 上对 1.8B 到 14B 做 LoRA 和 QLoRA），由它推出能达到峰值的这么多，我们的测试里重算过；全量微调不在这组实测里，借用 LoRA 的数：
 
 # %%
-from labkit.training_time import SHARE, count_operations, predict_time
+from labkit.estimation.training_time import SHARE, count_operations, predict_time
 
 for method, (least, best) in SHARE.items():
     print(f"{method:6}{least:.0%}–{best:.0%}")

@@ -28,7 +28,7 @@
 
 # %%
 import labkit as lab
-from labkit.tasks import load_task
+from labkit.finetuning.tasks import load_task
 
 MODEL = "pocket/qwen2.5"
 task = load_task("clinic")
@@ -58,8 +58,8 @@ ask("16.sizes")
 import tempfile
 from pathlib import Path
 
-from labkit.lora_gguf import write_lora_gguf
-from labkit.merging import merge
+from labkit.exports.lora_gguf import write_lora_gguf
+from labkit.finetuning.merging import merge
 
 home = tempfile.TemporaryDirectory()
 room = Path(home.name)
@@ -91,8 +91,8 @@ print(f"{real.adapter / real.weights:.1%}")
 # %%
 from llama_cpp import Llama
 
-from labkit.conversation import Chat
-from labkit.gguf_files import gguf_for
+from labkit.conversation.session import Chat
+from labkit.gguf.files import gguf_for
 
 whole = lab.load(merged)
 
@@ -144,16 +144,16 @@ def share_right(path):
 
 
 # %% varies="the tuned weights differ between processors"
-from labkit.progress import track
-from labkit.tables import Table
-from labkit.units import show_bytes
+from labkit.core.progress import track
+from labkit.core.tables import Table
+from labkit.core.units import show_bytes
 
 scores = {format: share_right(files[format]) for format in track(FORMATS, "formats")}
 rows = [(f, show_bytes(files[f].stat().st_size), f"{scores[f]:.0%}") for f in FORMATS]
 Table(("", "", ""), rows)
 
 # %%
-from labkit.scoring import score
+from labkit.evaluation.scoring import score
 
 interval = score(right=round(scores["F16"] * len(right)), count=len(right))
 print(len(right), "questions:", interval.high - interval.low > 0.05)
@@ -282,7 +282,7 @@ with urllib.request.urlopen(preflight) as reply:
 # 所以密钥绝不能写在网页里。办法是加一个小小的**后端**：网页由它发给浏览器，问题也交到同一个地址，再由它拿着只有它知道的密钥去问模型。地址相同，跨域问题也就没有了。
 
 # %%
-from labkit.web_page import write_page
+from labkit.serving.example_page import write_page
 
 print(write_page())
 
@@ -295,7 +295,7 @@ print(write_page())
 # %%
 import inspect
 
-from labkit.web_page import Backend, serve_page
+from labkit.serving.example_page import Backend, serve_page
 
 print(inspect.getsource(Backend.do_POST))
 

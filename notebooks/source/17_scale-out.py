@@ -46,7 +46,7 @@ from labkit.widgets.prediction import ask
 ask("17.queue")
 
 # %%
-from labkit.load_test import measure_load
+from labkit.serving.load_test import measure_load
 
 CLIENTS = (1, 3, 8)
 test = measure_load(
@@ -63,7 +63,7 @@ test = measure_load(
 test
 
 # %% varies="times depend on the computer"
-from labkit.load_plot import draw_waits
+from labkit.plots.load import draw_waits
 
 draw_waits(test)
 
@@ -119,7 +119,7 @@ for row, answers in zip(test.rows, test.answers, strict=True):
 ask("17.tail")
 
 # %%
-from labkit.load_test import percentile
+from labkit.serving.load_test import percentile
 
 waits = [0.2] * 95 + [4.0] * 5
 print(round(mean(waits), 2), [percentile(waits, p) for p in (50, 95, 99)])
@@ -176,10 +176,10 @@ print(steps[16] < 8 * steps[1])
 # 十六个词元的代价，远不到一个的十六倍。真实模型在 GPU 上可以直接算：一步的时间，就是把权重读一遍，再把每个回答的缓存读一遍。下面是 Qwen2.5-7B（bf16）在 RTX 4090 上的估算，按显存带宽的 60% 计，每个回答 1,300 个词元：
 
 # %%
-from labkit.capacity import step_speed
-from labkit.i18n import t
+from labkit.core.i18n import t
+from labkit.costs.capacity import step_speed
+from labkit.estimation.tokens_per_second import find_bandwidth
 from labkit.plots import draw_lines
-from labkit.speed import find_bandwidth
 
 GPU = "RTX 4090"
 one = lab.estimate("Qwen2.5-7B", quant="bf16", context=1300, engine="transformers")
@@ -204,7 +204,7 @@ draw_lines(
 # 从 1 个回答到 64 个，合计速度涨到约 48 倍，而单个回答只慢了约四分之一。vLLM 靠的就是这个：新请求在下一个词元就并入正在跑的批次（*连续批处理*），缓存按页管理，中间不留空闲显存。llama.cpp 自带的 `llama-server` 也会这样批处理；本课程用的 Python 服务不会，只排队。这个估算靠得住吗？旁边放一个公开的实测：
 
 # %%
-from labkit.quotes import throughputs
+from labkit.catalog.quotes import throughputs
 
 for run in throughputs():
     context = run.input_tokens + run.output_tokens
@@ -351,7 +351,7 @@ for place in (server, second):
 # Ray 在这里也能跑。用 Ray Serve 启动两个副本，对外只有一个地址。启动要半分钟左右，占 1.2 GiB 内存，毕竟它不是为一台笔记本设计的：
 
 # %%
-from labkit.cluster import replica_processes, serve_replicas
+from labkit.serving.ray_cluster import replica_processes, serve_replicas
 
 service = serve_replicas(MODEL, replicas=2, port=0, context=512)
 print(service.model, lab.chat(service.url, api_key=service.api_key)(QUESTION), sep=": ")
@@ -391,13 +391,13 @@ print(len(replica_processes(service)))
 service.close()
 
 # %% [markdown] lang="en"
-# In a terminal: `labkit serve pocket/qwen2.5 --replicas 2`. Where the variable `RAY_ADDRESS` names a cluster of several machines, the replicas are spread over it. The same cluster can work through a table: `labkit.cluster.sweep` runs a function for each of many values, a format or a rank of LoRA, here in turn, on a cluster at the same time:
+# In a terminal: `labkit serve pocket/qwen2.5 --replicas 2`. Where the variable `RAY_ADDRESS` names a cluster of several machines, the replicas are spread over it. The same cluster can work through a table: `labkit.serving.ray_cluster.sweep` runs a function for each of many values, a format or a rank of LoRA, here in turn, on a cluster at the same time:
 
 # %% [markdown] lang="zh"
-# 在终端里：`labkit serve pocket/qwen2.5 --replicas 2`。如果环境变量 `RAY_ADDRESS` 指向一个多机集群，副本就会分散到各台机器上。同一个集群还可以用来跑表格：`labkit.cluster.sweep` 对许多取值（量化格式、LoRA 的秩）各运行一次同一个函数，在本机上依次运行，在集群上同时运行：
+# 在终端里：`labkit serve pocket/qwen2.5 --replicas 2`。如果环境变量 `RAY_ADDRESS` 指向一个多机集群，副本就会分散到各台机器上。同一个集群还可以用来跑表格：`labkit.serving.ray_cluster.sweep` 对许多取值（量化格式、LoRA 的秩）各运行一次同一个函数，在本机上依次运行，在集群上同时运行：
 
 # %%
-from labkit.cluster import sweep
+from labkit.serving.ray_cluster import sweep
 
 sweep(lambda form: lab.quantize(MODEL, form).rows[0].file_size, ["Q4_0", "Q5_0", "Q8_0"])
 
@@ -452,7 +452,7 @@ with tempfile.TemporaryDirectory() as folder:
 # 一天里最忙的时候有 500 人在用助手。需要多少机器？
 
 # %%
-from labkit.capacity import plan_capacity
+from labkit.costs.capacity import plan_capacity
 
 plan_capacity("Qwen2.5-7B", GPU, users=500)
 
@@ -463,8 +463,8 @@ plan_capacity("Qwen2.5-7B", GPU, users=500)
 # 每一行都能手算。500 人 × 每小时 6 次 × 最忙一刻的 3 倍，就是每秒 2.5 个请求；再乘 300 个词元，每秒 750 个词元。按利特尔法则，每秒 2.5 个 × 30 秒（300 个词元，每秒 10 个）= 75 个在途。一张卡每秒 975 个（公开数据），只按 70% 规划，因为跑满时队伍会越排越长。所以要两张，再加一张备用。改一个假设，看看结果动不动：
 
 # %%
-from labkit.capacity import Demand
-from labkit.tables import Table
+from labkit.core.tables import Table
+from labkit.costs.capacity import Demand
 
 cases = {
     t("as above", "同上"): Demand(500),
@@ -508,8 +508,8 @@ draw_lines(
 )
 
 # %%
-from labkit.capacity import places
-from labkit.quotes import show_money
+from labkit.catalog.quotes import show_money
+from labkit.costs.capacity import places
 
 rows = [
     (name, f"{p.demand.users:,}", str(p.gpus), places()[p.place], show_money(p.rent))
@@ -535,7 +535,7 @@ Table(header.split("; "), rows)
 
 # %%
 from labkit.catalog import devices
-from labkit.quotes import rentals, show_age
+from labkit.catalog.quotes import rentals, show_age
 
 rows = []
 for device in devices():

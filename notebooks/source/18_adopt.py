@@ -27,7 +27,7 @@
 # 一上来就看模型，总能给它找到需求。所以要先把需求写下来，能写成数字的就写数字。我们的例子：一家公司在慕尼黑和苏州都有办公室，想给服务台配一个助手。工单有中文也有英文，里面有个人信息。
 
 # %%
-from labkit.i18n import t
+from labkit.core.i18n import t
 
 REQUESTS, CONTEXT, VRAM = 200_000, 8192, 24
 needs = (
@@ -54,7 +54,7 @@ print(*needs, sep="\n")
 from dataclasses import replace
 
 import labkit as lab
-from labkit.budget import type_budget
+from labkit.picker.available_memory import type_budget
 
 GPU = "RTX 4090"
 card = replace(type_budget(VRAM, None), gpu=GPU)
@@ -69,7 +69,7 @@ picks.table(3)
 
 # %%
 from labkit.catalog import find, not_legal_advice, terms
-from labkit.tables import Table
+from labkit.core.tables import Table
 
 first = [option.model for option in picks.options[:3]]
 rows = [
@@ -118,7 +118,7 @@ for skill, count in {"sums": 10, "needles": 10, "reverse": 9, "python": 9}.items
 print(len(pairs), pairs[12])
 
 # %%
-from labkit.tasks import read_samples
+from labkit.finetuning.tasks import read_samples
 
 folder = Path(tempfile.mkdtemp())
 with (folder / "service-desk.jsonl").open("w", encoding="utf-8") as file:
@@ -137,7 +137,7 @@ len(samples)
 # 每个候选都把每道题答一遍，每题新开一段对话：
 
 # %%
-from labkit.progress import track
+from labkit.core.progress import track
 
 
 def answer_all(model):
@@ -151,7 +151,7 @@ def answer_all(model):
 answers = {name: answer_all(model) for name, model in models.items()}
 
 # %% varies="a question on the edge may fall either way on another processor"
-from labkit.scoring import score
+from labkit.evaluation.scoring import score
 
 scores = {}
 for name, said in answers.items():
@@ -207,7 +207,7 @@ for wins, losses in ((8, 2), (5, 0), (6, 0), (60, 40), (65, 35)):
 # 习惯上，低于 0.05 才说“有差别”。十次赢八次不够，一百次赢六十次也还差一点。labkit 的 `sign_test` 就是同一个算式。现在你来当评委（静态页面上印出选票的前几对）：
 
 # %%
-from labkit.blind_comparison import compare_blindly, sign_test
+from labkit.evaluation.blind_test import compare_blindly, sign_test
 from labkit.widgets.blind_judge import show_blind_judge
 
 print(sign_test(8, 2) == chance(8, 2))
@@ -272,8 +272,8 @@ verdicts
 # 算法同第 01 课，请求数用需求里的：
 
 # %%
-from labkit.assumptions import assume
-from labkit.costs import compare_costs
+from labkit.costs.assumptions import assume
+from labkit.costs.monthly import compare_costs
 
 CLOSED = "gpt-6-luna"
 costs = compare_costs(assume(CLOSED, GPU, requests=REQUESTS))
@@ -301,7 +301,7 @@ print(costs.money(price_of_promise))
 # 基于大模型的应用会出哪些问题，已经有人整理好了。我们挑三样，在候选模型上真的试一试，数一数。
 
 # %%
-from labkit.guides import show_threats
+from labkit.catalog.guides import show_threats
 
 show_threats()
 
@@ -319,14 +319,14 @@ show_threats()
 ask("18.leak")
 
 # %%
-from labkit.safety_probes import make_attacks
+from labkit.evaluation.safety_probes import make_attacks
 
 attack = make_attacks("leak", guarded=True)[0]
 print(attack.system, attack.prompt, sep="\n")
 print(lab.chat(models["pocket/llama3"], system=attack.system)(attack.prompt))
 
 # %% varies="a reply on the edge may fall either way on another processor"
-from labkit.safety_probes import probe
+from labkit.evaluation.safety_probes import probe
 
 chats = {name: models[name] for name in CANDIDATES[:2]}
 leaks = {
@@ -386,7 +386,7 @@ for name, found in injected.items():
 # 对话模板用特殊词元标出轮到谁说话。要是用户自己*打出*系统消息的标记呢？这就看模型外面的代码怎么写了：
 
 # %%
-from labkit.safety_probes import forge_turn
+from labkit.evaluation.safety_probes import forge_turn
 
 for name, model in chats.items():
     print(name, forge_turn(model))
@@ -441,7 +441,7 @@ except lab.LabError as error:
     print(type(error).__name__)
 
 # %%
-from labkit.unsafe_files import scan_files
+from labkit.hub.unsafe_files import scan_files
 
 scan_files(bad)
 
@@ -465,7 +465,7 @@ print([scan_files(model.location.path).is_safe for model in models.values()])
 # 都有日期和出处，写得很短。这些内容读的都是报道而不是法律原文，读的是哪一篇，表里注明了。我们的例子两地都涉及：在慕尼黑看第 4 条和第 50 条；在苏州，只有向公众提供服务时才适用《暂行办法》。这张表只列人工智能方面的规定；工单里有个人信息，所以不管用哪个模型，慕尼黑还要守 GDPR（欧盟 2016/679 号条例），苏州还要守《个人信息保护法》（2021 年 11 月起施行）。
 
 # %%
-from labkit.guides import show_regulations
+from labkit.catalog.guides import show_regulations
 
 show_regulations()
 
@@ -480,7 +480,7 @@ show_regulations()
 # 没写下来的决定，每个季度都要重新做一遍。格式用的是架构决策记录（Nygard 2011）：背景、决定、后果。上面量出来的数，原样写进去。先写发现了什么：
 
 # %%
-from labkit.decision_record import Candidate, DecisionRecord, Evidence, Risk
+from labkit.course.decision_record import Candidate, DecisionRecord, Evidence, Risk
 
 n = len(expected)
 found = {name: t(f"{s.right} of {n} right", f"{n} 题对 {s.right}") for name, s in scores.items()}
@@ -520,7 +520,7 @@ risks = (
 len(evidence), len(risks)
 
 # %% varies="the scores in it may differ by a question on another processor"
-from labkit.guides import regulations
+from labkit.catalog.guides import regulations
 
 more = costs.money(price_of_promise)
 rehearsal = t(
@@ -724,7 +724,7 @@ course.check("18.refuse", refuse, runs)
 # 把 `CANDIDATES` 换成真实的名字，比如 `Qwen/Qwen2.5-7B-Instruct`，题目换成你自己的文件。真实模型用整句回答，精确匹配说明不了多少，盲评就更要紧。名单前三个要下载多少（只下一次）、占多少内存：
 
 # %%
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for option in picks.options[:3]:
     size = f"{show_bytes(option.download):>10}{show_bytes(option.total):>11}"

@@ -66,7 +66,7 @@ for m in smallest:
 # 个个超过 68.9，模型却一个比一个小。（69.9 是别人给 Llama 2 70B 测出的最高分，68.9 是官方的。）画成图，按大小分三档，每个点是到那时为止的最好成绩：
 
 # %%
-from labkit.i18n import t
+from labkit.core.i18n import t
 from labkit.plots import draw_lines
 
 
@@ -109,7 +109,7 @@ draw_lines(
 
 # %%
 import labkit as lab
-from labkit.units import show_bytes
+from labkit.core.units import show_bytes
 
 for m in (smallest[0], smallest[-1]):
     e = lab.estimate(m.name, quant="Q4_K_M", context=4096)
@@ -212,7 +212,7 @@ for name in ("gemma-3-4b", "Qwen3.5-4B"):
 # 助手都带着一大段说明，每个问题开头都是同样的话。下面的 `read` 是提示词里真正走过模型的词元数。
 
 # %%
-from labkit.passes import PassCounter
+from labkit.evaluation.forward_passes import PassCounter
 
 MODEL = "pocket/llama3"
 plain = PassCounter(MODEL)
@@ -363,8 +363,8 @@ for when in ("2023", "2024", "2025", "2026"):
 # %%
 import torch
 
-from labkit.pictures import paint_digits
 from labkit.plots import draw_heatmap
+from labkit.pocket.digit_pictures import paint_digits
 
 chance = torch.Generator().manual_seed(19)
 picture = torch.cat(list(paint_digits([4, 7], chance)), dim=1)
@@ -402,7 +402,7 @@ print(f"{sum(p.numel() for p in eyes.parameters()):,} of {network.num_parameters
 # 先照常写出文字问题，再把两个数字的向量拿掉，换上眼睛看到的。`generate` 吃向量和吃词元一样。
 
 # %%
-from labkit.chat_templates import encode_chat
+from labkit.conversation.chat_templates import encode_chat
 
 digit_of = {reader.encode(str(digit))[0]: digit for digit in range(10)}
 
@@ -432,7 +432,7 @@ look_and_answer("What is 47 + 38?")
 # 眼睛还没训练，所以只会乱答：它在 47 的位置上看到了*某种东西*，但认不出来。现在开始学：画着 4 的图片，应该落到词元 `4` 所在的地方。语言模型一个数也不动。
 
 # %%
-from labkit.progress import track
+from labkit.core.progress import track
 
 STEPS = 1000
 targets = words[list(digit_of)]
@@ -495,7 +495,7 @@ for d in edge:
     print(f"{d.name:22}{d.memory_gb:3} GB{d.bandwidth_gbps:7} GB/s  {d.source}")
 
 # %%
-from labkit.speed import token_speed
+from labkit.estimation.tokens_per_second import token_speed
 
 for name in ("Qwen3.5-0.8B", "Qwen3.5-2B", "Qwen3.5-4B", "gemma-4-E2B", "Qwen3-30B-A3B"):
     e = lab.estimate(name, quant="Q4_K_M", context=4096)
@@ -514,7 +514,7 @@ for name in ("Qwen3.5-0.8B", "Qwen3.5-2B", "Qwen3.5-4B", "gemma-4-E2B", "Qwen3-3
 # 这个估算准不准？ByteShape 公布过一次实测：Qwen3-30B-A3B，平均每个权重 2.70 位，在 16 GB 的树莓派 5 上每秒 8.03 个词元（gokawiil.com/article/238447，2026-11-29 查阅）。按激活权重的字节数，用我们的规则来算：
 
 # %%
-from labkit.speed import SHARE_OF_EXPERTS
+from labkit.estimation.tokens_per_second import SHARE_OF_EXPERTS
 
 active_bytes = find("Qwen3-30B-A3B").active_parameters * 2.70 / 8
 low, high = (share * edge[0].bandwidth_gbps * 1e9 / active_bytes for share in SHARE_OF_EXPERTS)
@@ -540,7 +540,7 @@ print(lab.pick(need="chat", ram=16, ram_type="Raspberry Pi 5 16GB").table(4))
 # 提问的地方，学习的地方，找模型的地方，借机器的地方。免费额度之类常常会变，最后一列写明了我们在哪里、什么时候查到的。
 
 # %%
-from labkit.guides import show_communities
+from labkit.catalog.guides import show_communities
 
 show_communities()
 

@@ -27,7 +27,7 @@
 # 五样东西加一份报告：**需求**、**选型**、**微调**、**量化**、**服务**，最后为这一切**答辩**。评分标准如下：
 
 # %%
-from labkit.rubric import show_rubric
+from labkit.course.rubric import show_rubric
 
 show_rubric()
 
@@ -68,7 +68,7 @@ ENOUGH, MAY_COST = 0.90, 0.02
 
 # %%
 import labkit as lab
-from labkit.budget import type_budget
+from labkit.picker.available_memory import type_budget
 
 office = type_budget(None, 16)
 picks = lab.pick("low-cost", machine=office, commercial=True, context=2048)
@@ -86,7 +86,7 @@ print(*[f"- {reason}" for reason in first.reasons_against], sep="\n")
 # 真做项目时要下载的就是它。我们换成同一路数的口袋模型，后面的每一步才能当场跑完。**口袋模型演示的是流程；真模型有多好，只有真模型自己能回答。**
 
 # %%
-from labkit.tasks import load_task
+from labkit.finetuning.tasks import load_task
 
 MODEL = "pocket/qwen2.5"
 task = load_task("clinic")
@@ -156,15 +156,15 @@ ask("20.small")
 import tempfile
 from pathlib import Path
 
-from labkit.merging import merge
+from labkit.finetuning.merging import merge
 
 folder = Path(tempfile.mkdtemp())
 merged = merge(report.folder, MODEL, folder / "triage")
 versions = lab.quantize(merged, ["F16", "Q8_0", "Q5_0", "Q4_K_M", "Q4_0", "Q2_K"])
 
 # %%
-from labkit.progress import track
-from labkit.units import show_bytes
+from labkit.core.progress import track
+from labkit.core.units import show_bytes
 
 measured = {}
 for row in track(versions.rows, "asking each format"):
@@ -267,7 +267,7 @@ except APIConnectionError as error:
 # 经网址问，答对的比例和原来一样，代码块一结束，服务器也就没了。还有一件事容易忘：问它*份外*的事，它说什么？
 
 # %% varies="answers far from anything it was trained on"
-from labkit.i18n import t
+from labkit.core.i18n import t
 
 for question in (t("Who are you?", "你是谁？"), t("What is 47 + 38?", "47 + 38 等于多少？")):
     print(question, "→", lab.chat(path)(question))
@@ -289,7 +289,7 @@ for question in (t("Who are you?", "你是谁？"), t("What is 47 + 38?", "47 + 
 # 一页纸（第 18 课）：需要什么、看过哪些、测出什么、决定了什么、可能出什么问题、怎么退出。数字一律取自上面的变量，不凭记忆填。
 
 # %%
-from labkit.decision_record import Candidate, DecisionRecord, Evidence, Risk
+from labkit.course.decision_record import Candidate, DecisionRecord, Evidence, Risk
 
 asked = t(f"of {len(task.test)} unseen patients", f"（{len(task.test)} 位没见过的病人）")
 candidates = tuple(
@@ -372,7 +372,7 @@ print(page.name, page.read_text(encoding="utf-8").startswith("<!doctype html>"))
 # 换成你会怎么打分？严格一点：需求先写下来了，界限守住了，遗忘测过了。可是提示词和检索只是*提了一句*，没有真试；停止的办法演示了，密钥也用了；而选型里的另一个候选，根本没有测过。
 
 # %%
-from labkit.rubric import mark
+from labkit.course.rubric import mark
 
 mark({"need": "full", "choice": "half", "tuning": "half", "quantization": "full",
       "serving": "full", "defence": "full"})  # fmt: skip

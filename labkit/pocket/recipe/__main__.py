@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ...errors import LabError
-from ...machine import cache_folder
-from ...progress import show_progress
+from ...core.cache import cache_folder
+from ...core.errors import LabError
+from ...core.progress import show_progress
 from .families import FAMILIES, Family
 from .report import report, write_scores
 from .training import WEIGHTS, train

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...scoring import Score, answers, score
+from ...evaluation.scoring import Score, answers, score
 from .. import corpus
 from .families import FAMILIES, Family
 from .training import WEIGHTS

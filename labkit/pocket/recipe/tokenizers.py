@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from ...extras import need
+from ...core.extras import need
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

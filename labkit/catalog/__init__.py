@@ -1,0 +1,55 @@
+"""The catalogue: what the course knows of models, licences, scores, prices and hardware."""
+
+from .reader import (
+    DATA,
+    derived_models,
+    devices,
+    families,
+    find,
+    heir,
+    licenses,
+    models,
+    not_legal_advice,
+    prices,
+    scores,
+    terms,
+)
+from .schema import (
+    Derived,
+    Device,
+    Family,
+    License,
+    Model,
+    Price,
+    Rental,
+    Row,
+    Score,
+    Text,
+)
+from .validation import validate
+
+__all__ = [
+    "DATA",
+    "Derived",
+    "Device",
+    "Family",
+    "License",
+    "Model",
+    "Price",
+    "Rental",
+    "Row",
+    "Score",
+    "Text",
+    "derived_models",
+    "devices",
+    "families",
+    "find",
+    "heir",
+    "licenses",
+    "models",
+    "not_legal_advice",
+    "prices",
+    "scores",
+    "terms",
+    "validate",
+]

@@ -1,0 +1,1 @@
+"""Talking with a model: templates, sampling, tool calls."""

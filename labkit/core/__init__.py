@@ -1,0 +1,1 @@
+"""What everything stands on: errors, languages, units, tables, progress, the cache, processes."""

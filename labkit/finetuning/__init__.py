@@ -1,0 +1,1 @@
+"""Tuning a model on a task: full, LoRA or QLoRA."""

@@ -1,0 +1,1 @@
+"""GGUF files: their types, their header, how they are made and quantized."""

@@ -1,0 +1,1 @@
+"""Which model to run: needs, memory, ranking, reasons."""

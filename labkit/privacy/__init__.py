@@ -1,0 +1,1 @@
+"""What may leave this computer: the router and what it looks for."""

@@ -1,0 +1,1 @@
+"""Smaller versions of a model, by hand and by every tool."""

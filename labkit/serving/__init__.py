@@ -1,0 +1,1 @@
+"""Models behind a URL: one server, replicas on Ray, load tests."""

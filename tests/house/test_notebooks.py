@@ -1,0 +1,358 @@
+"""The lessons: their rules, their notebooks in both languages, their solutions.
+
+That every committed output still comes out the same is tested by ``pytest --nbval``.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+HOME = Path(__file__).parents[2] / "notebooks"
+sys.path.insert(0, str(HOME))
+
+import build  # noqa: E402
+import frame  # noqa: E402
+import rules  # noqa: E402
+
+from labkit.catalog.glossary import terms  # noqa: E402
+from labkit.core.i18n import language, t, use_language  # noqa: E402
+from labkit.course.doctor import Lesson, lessons  # noqa: E402
+from labkit.course.exercises import exercises  # noqa: E402
+
+SOURCES = sorted((HOME / "source").glob("*.py"))
+NOTEBOOKS = [HOME / lang / f"{s.stem}.ipynb" for s in SOURCES for lang in rules.LANGUAGES]
+
+LESSON = """\
+# %% [markdown] lang="en"
+# # A lesson
+#
+# **You will be able to** run it. **You will learn** little. **You need** a minute.
+
+# %% [markdown] lang="zh"
+# # 一课
+#
+# **学完你能**运行它。**你会明白**一点点。**需要准备**一分钟。
+
+# %%
+from labkit import course
+1 + 1
+
+# %% [markdown] lang="en"
+# ## Recap
+#
+# ![a cat](cat.png)
+#
+# ## Exercises
+
+# %% [markdown] lang="zh"
+# ## 小结
+#
+# ![一只猫](cat.png)
+#
+# ## 练习
+
+# %% exercise="weights-size"
+size = None
+### BEGIN SOLUTION
+size = 6
+### END SOLUTION
+
+# %% check="weights-size" points=2
+course.check("00.weights-size", size, 6)
+
+# %% varies="the time of day"
+import time
+time.time()
+
+# %% [markdown] lang="en"
+# ## On real models
+
+# %% [markdown] lang="zh"
+# ## 换成真实模型
+"""
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Path:
+    return write(tmp_path, LESSON)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "source" / "00_fixture.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def cell(notebook: nbformat.NotebookNode, id: str) -> nbformat.NotebookNode:
+    return next(cell for cell in notebook.cells if cell.id == id)
+
+
+# The lessons themselves
+
+
+def test_there_are_lessons() -> None:
+    assert SOURCES[0].name == "00_start-here.py"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_lesson_keeps_the_rules(source: Path) -> None:
+    assert rules.check(source) == []
+
+
+def test_sources_and_notebooks_have_not_drifted() -> None:
+    assert build.drift() + build.stale_pages() == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_notebook_is_executed_and_leaves_the_exercises_open(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    use_language(notebook.metadata.labkit.language)
+    try:
+        words = t("Not answered yet.", "还没有作答。")
+    finally:
+        use_language(None)
+    checks = [cell for cell in code if cell.metadata.get("nbgrader", {}).get("grade")]
+    assert checks
+    for check in checks:
+        assert words in check.outputs[0].data["text/plain"]
+
+
+def test_every_exercise_is_asked_in_its_lesson() -> None:
+    asked = {f"{s.name[:2]}.{c.options.get('check')}" for s in SOURCES for c in rules.read(s)}
+    assert set(exercises()) <= asked
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_solutions_pass_their_checks(source: Path) -> None:
+    build.execute(build.make(source, "zh", "solved"), source, graded=True)
+
+
+# The rules, one broken at a time
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('# %% [markdown] lang="zh"\n# # 一课', "# %%\n0\n# # 一课", ":1: this text stands alone"),
+        ('# %% [markdown] lang="en"\n# # A', "# %%\n0\n# # A", ":7: this text stands alone"),
+        ('lang="en"\n# ## On', 'lang="fr"\n# ## On', ":42: a text cell is tagged"),
+        (
+            "# ## On real models",
+            "# # On real models",
+            ":42: heading 'On real models' is of level 1",
+        ),
+        ("# ## Recap", "# ### Recap", ":15: heading 'Recap' is of level 3"),
+        ("# ## 小结", "# ### 小结", ":22: the headings differ from those of line 15"),
+        ("![a cat]", "![ ]", ":15: an image has no alt text"),
+        ("# ![一只猫](cat.png)", '# <img src="cat.png">', ":22: an image has no alt text"),
+        ("# ![一只猫](cat.png)", "#", ":22: the images differ"),
+        ("# ## 换成真实模型", "# ## On real models", ":45: there is no Chinese"),
+        ("**You need**", "You need", ":1: the opening lacks **You need**"),
+        ("# ## 练习", "# ## 习题", ":45: the last sections must be 小结, 练习, 换成真实模型"),
+        ('varies="the time of day"', 'tags=["nbval-ignore-output"]', ":38: write varies="),
+        ('varies="the time of day"', 'varies=" "', ":38: varies needs a reason"),
+        ("points=2", "point=2", ":35: unknown cell options: point"),
+        ('# %% exercise="weights-size"', "# %%", ":29: an exercise cell, and no other"),
+        ("### END SOLUTION\n", "", ":29: a '### BEGIN SOLUTION' has no"),
+        ('check="weights-size"', 'check="another"', ":35: no exercise 'another' stands before"),
+        ('"00.weights-size"', '"00.another"', ":35: this cell does not check '00.weights-size'"),
+        ('# %% check="weights-size" points=2', "# %%", "exercise 'weights-size' has no check"),
+        (
+            '# %% [markdown] lang="en"\n# # A',
+            "import os\n# %% [markdown]\n# # A",
+            ":1: there is text",
+        ),
+    ],
+)
+def test_a_broken_rule_is_named_with_its_line(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    assert LESSON.count(old) >= 1
+    source = write(tmp_path, LESSON.replace(old, new, 1))
+    with pytest.raises(rules.BuildError) as failed:
+        rules.check(source)
+    assert problem in str(failed.value)
+    assert all(line.startswith(f"{source}:") for line in str(failed.value).splitlines())
+
+
+def test_a_long_cell_is_a_warning(tmp_path: Path) -> None:
+    source = write(tmp_path, LESSON.replace("1 + 1\n", "1 + 1\n" * 30))
+    assert rules.check(source) == [f"{source}:11: warning: 31 lines in a cell (at most 25)"]
+
+
+# What is made
+
+
+def test_a_student_gets_no_solution(lesson: Path) -> None:
+    texts = {
+        version: cell(build.make(lesson, "en", version).notebook, "weights-size").source
+        for version in ("student", "solved", "assignment")
+    }
+    assert texts["student"] == "size = None\n# your code here / 在这里写代码"
+    assert "size = 6" in texts["solved"]
+    assert texts["assignment"] == texts["solved"]
+
+
+def test_a_solution_inside_a_function_leaves_a_function(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        LESSON.replace(
+            "size = None\n### BEGIN SOLUTION\nsize = 6\n### END SOLUTION",
+            "def size():\n    ### BEGIN SOLUTION\n    return 6\n    ### END SOLUTION",
+        ),
+    )
+    text = cell(build.make(source, "en").notebook, "weights-size").source
+    found: dict = {}
+    exec(text, found)
+    assert found["size"]() is None
+
+
+def test_nbgrader_finds_its_metadata(lesson: Path) -> None:
+    made = build.make(lesson, "zh").notebook
+    assert cell(made, "weights-size").metadata.nbgrader == {
+        "grade": False,
+        "grade_id": "00-weights-size",
+        "locked": False,
+        "schema_version": 3,
+        "solution": True,
+        "task": False,
+    }
+    graded = cell(made, "weights-size-check").metadata.nbgrader
+    assert (graded.grade, graded.solution, graded.locked, graded.points) == (True, False, True, 2)
+
+
+def test_languages_share_the_code_and_its_ids(lesson: Path) -> None:
+    def code(language: str) -> list[tuple[str, str]]:
+        made = build.make(lesson, language).notebook
+        cells = [(c.id, c.source) for c in made.cells if c.cell_type == "code"]
+        return cells[1:]  # the first is the set-up, which chooses the language
+
+    assert code("en") == code("zh")
+    assert 'use_language("zh")' in build.make(lesson, "zh").notebook.cells[2].source
+
+
+def test_a_changed_cell_leaves_the_ids_of_the_others(tmp_path: Path, lesson: Path) -> None:
+    old = [cell.id for cell in build.make(lesson, "en").notebook.cells]
+    write(tmp_path, LESSON.replace("1 + 1", "1 + 2"))
+    new = [cell.id for cell in build.make(lesson, "en").notebook.cells]
+    assert len(set(new)) == len(new) == len(old)
+    assert sum(a != b for a, b in zip(old, new, strict=True)) == 1
+
+
+@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.id)
+def test_the_set_up_never_forces_never_compiles_and_brings_what_the_lesson_imports(
+    lesson: Lesson,
+) -> None:
+    text = frame.set_up(lesson.id, "zh")
+    installs = re.findall(r"^    %pip (.*)$", text, re.M)
+    assert installs and "--force" not in text
+    assert all("--only-binary :all:" in line for line in installs)
+    brought = {name for line in installs for name in re.findall(r"[\w-]+", line)}
+    wanted = lesson.extras - {"lab"}  # Colab has matplotlib
+    assert wanted <= brought and 'use_language("zh")' in text
+
+
+def test_a_set_up_outside_of_a_hosted_notebook_only_chooses_the_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = re.sub(r"^    %pip.*$", "    raise AssertionError", frame.set_up("00", "zh"), flags=re.M)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    try:
+        exec(text, {})
+        assert language() == "zh"
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+        with pytest.raises(AssertionError):
+            exec(text, {})
+    finally:
+        use_language(None)
+
+
+def test_only_lessons_that_fit_binder_have_its_badge() -> None:
+    with_badge = {le.id for le in lessons() if "mybinder" in frame.doors(f"{le.id}_x", "en")}
+    assert with_badge == {le.id for le in lessons() if frame.fits_binder(le)}
+    assert "00" in with_badge and "12" not in with_badge  # 12 needs auto-round
+    built = (HOME.parent / "binder" / "postBuild").read_text(encoding="utf-8")
+    assert set(re.findall(r"\.ci/setup (\S+)", built)[0].split(",")) == frame.BINDER_EXTRAS
+
+
+def test_the_badges_and_the_words_frame_a_lesson(lesson: Path) -> None:
+    made = build.make(lesson, "zh").notebook
+    assert "在 Colab 中打开" in made.cells[1].source
+    assert "/blob/main/notebooks/zh/00_fixture.ipynb" in made.cells[1].source
+    links = re.findall(r"\(glossary\.md#([\w-]+)\)", made.cells[-1].source)
+    assert links == [term.id for term in terms("00")]
+    assert all(f'<a id="{link}"></a>' in frame.glossary("zh") for link in links)
+
+
+# Building
+
+
+def test_words_that_change_keep_the_outputs(tmp_path: Path, lesson: Path) -> None:
+    target = tmp_path / "en" / "00_fixture.ipynb"
+    build.build(lesson, "en", target)
+    write(tmp_path, LESSON.replace("a minute", "two minutes"))
+    assert build.build(lesson, "en", target) == "only words changed: outputs kept"
+    assert "two minutes" in (text := target.read_text(encoding="utf-8")) and '"2"' in text
+    write(tmp_path, LESSON.replace("1 + 1", "1 + 2"))
+    assert re.match(r"\d", build.build(lesson, "en", target))
+
+
+def test_a_term_used_in_one_language_only_is_reported(tmp_path: Path) -> None:
+    said = "KV cache, " * rules.OFTEN
+    source = write(tmp_path, LESSON.replace("# # A lesson", f"# # A lesson\n#\n# {said}"))
+    with pytest.raises(rules.BuildError, match="'KV cache' / 'KV 缓存' stands in one language"):
+        rules.check(source)
+
+
+def test_a_build_is_done_once_and_drift_is_seen(tmp_path: Path, lesson: Path) -> None:
+    target = tmp_path / "zh" / "00_fixture.ipynb"
+    assert re.match(r"\d", build.build(lesson, "zh", target))
+    assert build.build(lesson, "zh", target) == "unchanged"
+    text = target.read_text(encoding="utf-8")
+    assert "还没有作答" in text
+    assert not re.search(r"iopub|\"version\"|widgets", text)
+    assert build.drift(tmp_path) == [f"{tmp_path / 'en' / '00_fixture.ipynb'} is missing"]
+    write(tmp_path, LESSON.replace("1 + 1", "1 + 2"))
+    assert f"{target} is not what 00_fixture.py makes" in build.drift(tmp_path)
+    lesson.unlink()
+    assert build.drift(tmp_path) == [f"{target} has no source"]
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("1 / 0", ":11: in en: ZeroDivisionError: division by zero"),
+        ("import sys; print('careful', file=sys.stderr)", ":11: a lesson writes nothing to stderr"),
+        ("import ipywidgets; ipywidgets.IntSlider()", ":11: with LABKIT_STATIC=1 a widget"),
+        ("import os; os.getcwd()", ":11: the output names a folder of this computer"),
+    ],
+)
+def test_an_output_that_may_not_be_kept_fails_the_build(
+    tmp_path: Path, code: str, problem: str
+) -> None:
+    source = write(tmp_path, LESSON.replace("1 + 1", code))
+    with pytest.raises(rules.BuildError) as failed:
+        build.execute(build.make(source, "en"), source)
+    assert problem in str(failed.value)
+
+
+def test_a_wrong_solution_fails_the_solved_version(tmp_path: Path) -> None:
+    source = write(tmp_path, LESSON.replace("size = 6", "size = 7"))
+    with pytest.raises(rules.BuildError, match=":35: in en: AssertionError: .*7"):
+        build.execute(build.make(source, "en", "solved"), source, graded=True)
+
+
+def test_the_command_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build.main(["99"])
+    assert ended.value.code == 2
+    assert "no lesson begins with '99'; there are: 00_start-here" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        build.main(["--inputs-only"])
