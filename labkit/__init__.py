@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from .conversation.session import chat as chat
     from .core.errors import LabError as LabError
     from .core.i18n import use_language as use_language
-    from .course.family_overview import heirs as heirs
     from .course.family_overview import published_scores as published_scores
     from .course.family_overview import run_lines as run_lines
+    from .course.family_overview import successors as successors
     from .engines import load as load
     from .estimation.memory import estimate as estimate
     from .evaluation.comparison import compare as compare
@@ -37,7 +37,6 @@ _MODULES = {
     "estimate": "estimation.memory",
     "finetune": "finetuning.experiment",
     "hardware": "machine.hardware",
-    "heirs": "course.family_overview",
     "load": "engines",
     "pick": "picker.picks",
     "published_scores": "course.family_overview",
@@ -45,9 +44,13 @@ _MODULES = {
     "recommend": "evaluation.recommendation",
     "run_lines": "course.family_overview",
     "serve": "serving.openai_server",
+    "successors": "course.family_overview",
     "use_language": "core.i18n",
 }
 """Public name to the module that holds it."""
+
+_OLD_NAMES = {"heirs": "successors"}
+"""What a public name was called before; still understood."""
 
 __all__ = [*_MODULES, "__version__"]
 
@@ -55,6 +58,8 @@ __all__ = [*_MODULES, "__version__"]
 def __getattr__(name: str) -> object:
     if name == "__version__":
         value: object = _version()
+    elif name in _OLD_NAMES:
+        value = __getattr__(_OLD_NAMES[name])
     elif name in _MODULES:
         value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     else:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..core.errors import LabError
 from ..core.i18n import t
+from ..core.numbers import is_whole
 
 
 class Words:
@@ -36,7 +37,7 @@ class Words:
 
     @staticmethod
     def checked(name: str, value: object, least: int, most: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        if not is_whole(value, least, most):
             raise LabError(
                 t(
                     f"The field '{name}' is {value!r:.60}, not a whole number "

@@ -74,11 +74,6 @@ class Architecture:
         """Width of one query head in the first layer that attends."""
         return next((layer.head_dim for layer in self.layers if layer.attention != "linear"), 1)
 
-    @property
-    def grows(self) -> int:
-        """How many layers keep the whole context."""
-        return sum(layer.attention == "full" and layer.caches for layer in self.layers)
-
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
     """The architecture that a configuration describes.

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..core.i18n import Language
-from .reader import DATA, Row, Text
+from .reader import DATA
+from .schema import DataRow, Text
 
 
 @dataclass(frozen=True)
-class Term(Row):
+class Term(DataRow):
     """A word a learner meets. lesson: the id of the one that explains it first."""
 
     id: str

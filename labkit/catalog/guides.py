@@ -14,11 +14,12 @@ from typing import Any, Literal, TypeVar
 
 from ..core.i18n import t
 from ..core.tables import Table
-from .reader import DATA, Row, Text
+from .reader import DATA
+from .schema import DataRow, Text
 
 
 @dataclass(frozen=True)
-class Tradeoff(Row):
+class Tradeoff(DataRow):
     """One aspect of open weights against a closed API. better: who is ahead in it."""
 
     aspect: Text
@@ -30,7 +31,7 @@ class Tradeoff(Row):
 
 
 @dataclass(frozen=True)
-class Regulation(Row):
+class Regulation(DataRow):
     """A rule. place: ISO 3166, or EU. since: the day it applies from. touches: whom.
 
     secondary: what it says, or part of it, was read in a report and not in the text of the rule.
@@ -47,7 +48,7 @@ class Regulation(Row):
 
 
 @dataclass(frozen=True)
-class Threat(Row):
+class Threat(DataRow):
     """What goes wrong, by OWASP's number. measure: what helps. lesson: where it is shown, or ""."""
 
     key: str
@@ -60,7 +61,7 @@ class Threat(Row):
 
 
 @dataclass(frozen=True)
-class Community(Row):
+class Community(DataRow):
     """A place to go on. kind: to ask, to learn, to find models, to use a machine."""
 
     name: str
@@ -72,7 +73,7 @@ class Community(Row):
     as_of: str
 
 
-FILES: dict[type[Row], str] = {
+FILES: dict[type[DataRow], str] = {
     Tradeoff: "tradeoffs.toml",
     Regulation: "regulations.toml",
     Threat: "threats.toml",
@@ -80,7 +81,7 @@ FILES: dict[type[Row], str] = {
 }
 """Class to its file; the table in it bears the name of the class."""
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=DataRow)
 
 
 @cache

@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeVar
 from ..core.errors import LabError
 from ..core.i18n import t
 from ..core.tables import Table
-from .reader import DATA, Device, Price, Rental, Row, Text, devices, prices
+from .reader import DATA, devices, prices
+from .schema import DataRow, Device, Price, Rental, Text
 
 Currency = Literal["USD", "CNY"]
 
@@ -29,7 +30,7 @@ FROZEN = date(2026, 11, 25)
 
 
 @dataclass(frozen=True)
-class Exchange(Row):
+class Exchange(DataRow):
     """What a US dollar was worth in yuan."""
 
     cny_per_usd: float
@@ -38,7 +39,7 @@ class Exchange(Row):
 
 
 @dataclass(frozen=True)
-class Tariff(Row):
+class Tariff(DataRow):
     """What power costs somewhere, in US dollars a kilowatt-hour."""
 
     key: str
@@ -49,7 +50,7 @@ class Tariff(Row):
 
 
 @dataclass(frozen=True)
-class Purchase(Row):
+class Purchase(DataRow):
     """What a new card costs in US dollars, without the computer around it."""
 
     device: str
@@ -65,7 +66,7 @@ class Purchase(Row):
 
 
 @dataclass(frozen=True)
-class Throughput(Row):
+class Throughput(DataRow):
     """Output tokens a second, of all requests at once; reading their prompts is included.
 
     concurrency: requests at a time. input_tokens, output_tokens: of each request.
@@ -82,7 +83,7 @@ class Throughput(Row):
     source: str
 
 
-TABLES: dict[str, type[Row]] = {
+TABLES: dict[str, type[DataRow]] = {
     "exchange": Exchange,
     "tariff": Tariff,
     "purchase": Purchase,
@@ -90,7 +91,7 @@ TABLES: dict[str, type[Row]] = {
 }
 """Name of a table in ``costs.toml`` to the class of its lines."""
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=DataRow)
 
 
 @cache

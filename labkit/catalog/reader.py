@@ -15,25 +15,36 @@ from typing import Any, TypeVar
 
 from ..core.errors import LabError
 from ..core.i18n import t
-from .schema import Derived, Device, Family, License, Model, Price, Rental, Row, Score, Text
+from .schema import (
+    BenchmarkScore,
+    CatalogModel,
+    DataRow,
+    Derived,
+    Device,
+    Family,
+    License,
+    Price,
+    Rental,
+    Text,
+)
 
 DATA = Path(__file__).parents[1] / "data"
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=DataRow)
 
-FILES: dict[type[Row], tuple[str, str]] = {
+FILES: dict[type[DataRow], tuple[str, str]] = {
     Family: ("families.toml", "family"),
     License: ("licenses.toml", "license"),
-    Model: ("models/*.toml", "model"),
+    CatalogModel: ("models/*.toml", "model"),
     Derived: ("derived.toml", "derived"),
-    Score: ("benchmarks.toml", "table"),
+    BenchmarkScore: ("benchmarks.toml", "table"),
     Price: ("prices.toml", "price"),
     Device: ("hardware.toml", "device"),
 }
 """Class to the files that hold its lines, and the name of their table."""
 
 
-def read_rows(kind: type[Row]) -> Iterator[dict[str, Any]]:
+def read_rows(kind: type[DataRow]) -> Iterator[dict[str, Any]]:
     """The lines of one kind; what stands above them holds for each, as ``as_of`` does."""
     pattern, table = FILES[kind]
     for path in sorted(DATA.glob(pattern)):
@@ -67,13 +78,13 @@ def families() -> tuple[Family, ...]:
 
 
 @cache
-def models() -> tuple[Model, ...]:
+def models() -> tuple[CatalogModel, ...]:
     """All models: families in their order, in a family by date and size.
 
     Usage: ``[m.name for m in models() if m.course]``
     """
     place = {family.key: i for i, family in enumerate(families())}
-    return tuple(sorted(_make(Model), key=lambda model: place.get(model.family, len(place))))
+    return tuple(sorted(_make(CatalogModel), key=lambda model: place.get(model.family, len(place))))
 
 
 @cache
@@ -92,12 +103,12 @@ def derived_models() -> tuple[Derived, ...]:
 
 
 @cache
-def scores() -> tuple[Score, ...]:
+def scores() -> tuple[BenchmarkScore, ...]:
     """Published scores, closed models for comparison among them.
 
     Usage: ``[s for s in scores() if s.model == "Qwen2.5-7B"]``
     """
-    return _make(Score)
+    return _make(BenchmarkScore)
 
 
 @cache
@@ -113,15 +124,15 @@ def devices() -> tuple[Device, ...]:
 
 
 @cache
-def _by_name() -> Mapping[str, Model]:
-    known: dict[str, Model] = {}
+def _by_name() -> Mapping[str, CatalogModel]:
+    known: dict[str, CatalogModel] = {}
     for m in models():
         for name in filter(None, (m.huggingface, m.chat, m.modelscope, *m.gguf)):
             known |= {name.lower(): m, name.rpartition("/")[2].lower(): m}
     return known | {m.name.lower(): m for m in models()}
 
 
-def find(name: str) -> Model:
+def find(name: str) -> CatalogModel:
     """The model of that name; upper and lower case do not matter.
 
     Usage: ``find("qwen2.5-7b")``, ``find("Qwen/Qwen2.5-7B-Instruct")``. Its names on Hugging Face
@@ -140,17 +151,17 @@ def find(name: str) -> Model:
     )
 
 
-def heir(model: Model) -> Model:
+def successor(model: CatalogModel) -> CatalogModel:
     """Today's model in the place of this one: itself, or the end of its ``superseded_by``.
 
-    Usage: ``heir(find("Llama-2-7B")).name  # "Llama-3.1-8B"``
+    Usage: ``successor(find("Llama-2-7B")).name  # "Llama-3.1-8B"``
     """
     while model.superseded_by:
         model = find(model.superseded_by)
     return model
 
 
-def terms(model: Model) -> tuple[License, ...]:
+def terms(model: CatalogModel) -> tuple[License, ...]:
     """The licences that hold for a model: its own, and that of a base in the catalogue.
 
     Usage: ``all(row.commercial != "no" for row in terms(find("Qwen2.5-3B")))``

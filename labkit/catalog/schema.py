@@ -21,14 +21,14 @@ class Text:
         return t(self.en, self.zh)
 
 
-class Row:
+class DataRow:
     """A line of a data file; :func:`validate` refuses fields that are not declared."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
 
 
 @dataclass(frozen=True)
-class Family(Row):
+class Family(DataRow):
     """A line of models by one maker. lesson: the number of the lesson that explains it."""
 
     key: str
@@ -39,7 +39,7 @@ class Family(Row):
 
 
 @dataclass(frozen=True)
-class License(Row):
+class License(DataRow):
     """On what terms weights may be used; our reading, not legal advice.
 
     user_limit: monthly active users, revenue_limit: US dollars a month, above which more is asked.
@@ -58,7 +58,7 @@ class License(Row):
 
 
 @dataclass(frozen=True)
-class Model(Row):
+class CatalogModel(DataRow):
     """One model.
 
     parameters, active_parameters: exact counts of the text model, each tensor once; active are
@@ -114,7 +114,7 @@ class Model(Row):
 
 
 @dataclass(frozen=True)
-class Derived(Row):
+class Derived(DataRow):
     """A model made from another for a field of work; its architecture is that of its base."""
 
     name: str
@@ -134,7 +134,7 @@ class Derived(Row):
 
 
 @dataclass(frozen=True)
-class Score(Row):
+class BenchmarkScore(DataRow):
     """A published benchmark score in per cent; comparable only within one source and protocol."""
 
     model: str
@@ -148,7 +148,7 @@ class Score(Row):
 
 
 @dataclass(frozen=True)
-class Price(Row):
+class Price(DataRow):
     """What a hosted model costs: input, output and cached input in US dollars a million tokens."""
 
     provider: str
@@ -162,7 +162,7 @@ class Price(Row):
 
 
 @dataclass(frozen=True)
-class Rental(Row):
+class Rental(DataRow):
     """What an hour of one device costs in US dollars."""
 
     usd_per_hour: float
@@ -173,7 +173,7 @@ class Rental(Row):
 
 
 @dataclass(frozen=True)
-class Device(Row):
+class Device(DataRow):
     """A GPU, an Apple chip, a small board or a processor; the maker's peaks, in units of 10⁹.
 
     unified: memory shared with the processor; memory_gb is then the largest one can buy.

@@ -58,11 +58,6 @@ def token_counts() -> tuple[TokenCount, ...]:
     )
 
 
-def count_tokens(tokenizer: "PreTrainedTokenizerBase", text: str) -> int:
-    """Tokens of a text, special ones left out. Usage: ``count_tokens(model.tokenizer, "你好")``"""
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def show_tokens(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[str]:
     """The tokens of a text as a reader sees them; a part of a character is shown by its bytes.
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from .reader import FILES, derived_models, families, licenses, models, prices, read_rows
-from .schema import Derived, Model
+from .schema import CatalogModel, Derived
 
 
 def validate() -> list[str]:
@@ -30,7 +30,7 @@ def validate() -> list[str]:
 
 def _dangling() -> Iterator[str]:
     names, keys = {m.name for m in models()}, {f.key for f in families()}
-    rows: tuple[Model | Derived, ...] = (*models(), *derived_models())
+    rows: tuple[CatalogModel | Derived, ...] = (*models(), *derived_models())
     for row in rows:
         if row.family not in keys:
             yield f"{row.name}: the family '{row.family}' is not listed"

@@ -9,7 +9,7 @@ from ..core.i18n import t
 from .console import Json, both, make_table, print_json, say
 
 if TYPE_CHECKING:
-    from ..catalog import Model, Price
+    from ..catalog import CatalogModel, Price
     from ..catalog.quotes import Exchange, Purchase, Tariff, Throughput
     from ..core.tables import Table
     from ..picker.picks import Picks
@@ -24,7 +24,7 @@ SHOWN = 3
 class Catalogue:
     """What ``labkit models --json`` prints."""
 
-    models: "tuple[Model, ...]"
+    models: "tuple[CatalogModel, ...]"
 
 
 @app.command(help=both("The catalogue of models.", "列出目录中的模型。"))

@@ -75,7 +75,7 @@ def show(as_json: Json = False) -> None:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedProgress:
     """What ``labkit progress export --json`` prints."""
 
     path: Path
@@ -97,7 +97,7 @@ def export(
 ) -> None:
     from ..course.class_progress import export_progress, own_progress
 
-    done = Exported(export_progress(file, who), len(own_progress().answers))
+    done = ExportedProgress(export_progress(file, who), len(own_progress().answers))
     if as_json:
         return print_json(done)
     say(t(f"{done.answers} answers: {done.path}", f"共 {done.answers} 条作答：{done.path}"))

@@ -30,7 +30,7 @@ def is_silent() -> bool:
     return is_static() or not (in_notebook or sys.stderr.isatty())
 
 
-class Bar:
+class ProgressBar:
     """A bar under way; made by :func:`show_progress`."""
 
     def __init__(self, drawn: Any, total: int | None, callback: Callback | None) -> None:
@@ -56,7 +56,7 @@ class Bar:
 @contextmanager
 def show_progress(
     total: int | None, title: str, *, unit: str = "it", callback: Callback | None = None
-) -> Iterator[Bar]:
+) -> Iterator[ProgressBar]:
     """Show how far a long task is, and about how long the rest will take.
 
     Usage: ``with show_progress(steps, "training") as bar: bar.advance()``
@@ -70,13 +70,13 @@ def show_progress(
     through unchanged and leaves the bar where it was.
     """
     if is_silent():
-        yield Bar(None, total, callback)
+        yield ProgressBar(None, total, callback)
         return
     drawn = need("tqdm.auto").tqdm(
         total=total, desc=title, unit=unit, unit_scale=unit == "B", dynamic_ncols=True
     )
     with drawn:  # closes it on an interrupt too; in a notebook it then turns red
-        yield Bar(drawn, total, callback)
+        yield ProgressBar(drawn, total, callback)
 
 
 def track(

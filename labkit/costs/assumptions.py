@@ -21,13 +21,14 @@ from ..catalog.quotes import (
 )
 from ..core.errors import LabError
 from ..core.i18n import t
+from ..core.numbers import is_number
 
 DEFAULT_API = "gpt-6-luna"
 """A small closed model of autumn 2026, among the cheapest: what open ones are measured against."""
 
 
 @dataclass(frozen=True)
-class Source:
+class CitedSource:
     """Where a number is from, and of which day; as_of None: it has no date."""
 
     text: str
@@ -78,14 +79,14 @@ class Assumptions:
     rented_people_hours: float = 4.0
     wage: float = 50.0
     cny_per_usd: float = 7.0
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, CitedSource] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in self.values().items():
             low, high = self.limits(name)
             low = 0.0 if name == "input_tokens" else low  # too few: cached_tokens says it
             above_zero = name in _POSITIVE
-            known = isinstance(value, int | float) and not isinstance(value, bool)
+            known = is_number(value)
             if (
                 known
                 and math.isfinite(value)
@@ -191,27 +192,36 @@ def assume(
     no cached price for is paid in full. Raises LabError where a number is neither known nor given.
     """
     price, device = find_price(api), find_device(gpu)
-    found: dict[str, tuple[float, Source | None]] = {"requests": (100_000, None)}
-    paid = Source(f"{price.provider} {price.model}: {price.source}", price.as_of)
+    found: dict[str, tuple[float, CitedSource | None]] = {"requests": (100_000, None)}
+    paid = CitedSource(f"{price.provider} {price.model}: {price.source}", price.as_of)
     cached = price.input if price.cached_input is None else price.cached_input
     found |= {"input_price": (price.input, paid), "output_price": (price.output, paid)}
     found["cached_price"] = (cached, paid)
     for run in (row for row in throughputs() if row.device == device.name):
         text = f"{run.model}, {run.engine}, {run.concurrency} requests at once: {run.source}"
-        found["tokens_per_second"] = (run.tokens_per_second, Source(text, run.as_of))
+        found["tokens_per_second"] = (run.tokens_per_second, CitedSource(text, run.as_of))
         found["input_tokens"] = (run.input_tokens, None)
         found["output_tokens"] = (run.output_tokens, None)
     for rent in rentals(device)[:1]:
         text = f"{rent.provider or ''} {rent.source or ''}".strip()
-        found["rent_per_hour"] = (rent.usd_per_hour, Source(f"{device.name}: {text}", rent.as_of))
+        found["rent_per_hour"] = (
+            rent.usd_per_hour,
+            CitedSource(f"{device.name}: {text}", rent.as_of),
+        )
     for row in (row for row in purchases() if row.device == device.name):
-        found["machine_price"] = (row.usd, Source(row.source, row.as_of))
+        found["machine_price"] = (row.usd, CitedSource(row.source, row.as_of))
     if device.watts:
         text = "" if "watts" in device.unverified else device.source or ""
-        found["watts"] = (device.watts, Source(text or t("unverified", "未经核实"), device.as_of))
+        found["watts"] = (
+            device.watts,
+            CitedSource(text or t("unverified", "未经核实"), device.as_of),
+        )
     local = next((row for row in tariffs() if row.key == place), None)
     if local is not None:
-        found["tariff"] = (local.usd_per_kwh, Source(f"{local.name}: {local.source}", local.as_of))
+        found["tariff"] = (
+            local.usd_per_kwh,
+            CitedSource(f"{local.name}: {local.source}", local.as_of),
+        )
     elif "tariff" not in values:
         keys = ", ".join(row.key for row in tariffs())
         raise LabError(
@@ -219,7 +229,7 @@ def assume(
             t(f"Known are: {keys}.", f"已有：{keys}。"),
         )
     rate = exchange()
-    found["cny_per_usd"] = (rate.cny_per_usd, Source(rate.source, rate.as_of))
+    found["cny_per_usd"] = (rate.cny_per_usd, CitedSource(rate.source, rate.as_of))
     needed = [f.name for f in fields(Assumptions)[:11]]
     missing = [name for name in needed if name not in found | values]
     if missing:

@@ -103,7 +103,7 @@ class Demand:
 
 
 @dataclass(frozen=True, repr=False)
-class Plan(ShowsTable):
+class CapacityPlan(ShowsTable):
     """Replicas for a demand, and what they cost; shows itself with all it assumes.
 
     gpus_per_replica: over which one copy is split. slots: answers whose cache fits in a replica.
@@ -171,7 +171,7 @@ def plan_capacity(
     demand: Demand | None = None,
     gpus_per_replica: int | None = None,
     tokens_per_second: float | None = None,
-) -> Plan:
+) -> CapacityPlan:
     """Replicas, GPUs and money a month for so many users.
 
     Usage: ``plan_capacity("Qwen2.5-7B", "RTX 4090", demand=Demand(users=500, output_tokens=200))``
@@ -231,7 +231,7 @@ def plan_capacity(
         notes.append(t("The rent is unverified.", "租金未经核实。"))
     dates = [row.as_of for row in (rented, bought) if row]
     notes.append(show_dates(dates))
-    return Plan(
+    return CapacityPlan(
         model=model, gpu=device.name, quant=quant, demand=demand, gpus_per_replica=split,
         slots=slots, replica_tokens_per_second=speed, measured=measured, limited_by=limit,
         replicas=busy + demand.spare, gpus=gpus, place=find_place(gpus),

@@ -35,7 +35,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerRecord:
     """One exercise or prediction of one learner. attempts: how often it was tried. at: UTC."""
 
     who: str
@@ -50,14 +50,14 @@ class Answer:
         return f"{self.lesson}.{self.exercise}"
 
 
-COLUMNS = tuple(field.name for field in fields(Answer))
+COLUMNS = tuple(field.name for field in fields(AnswerRecord))
 
 
 @dataclass(frozen=True, repr=False)
 class Progress(ShowsTable):
     """All answers of one learner, in the order of the lessons; shows itself as a table."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[AnswerRecord, ...]
 
     def table(self) -> Table:
         words = {
@@ -81,7 +81,7 @@ def own_progress(who: str = "") -> Progress:
     for id, row in sorted(answers().items()):
         lesson, _, exercise = id.partition(".")
         at = str(row.get("at", ""))
-        rows.append(Answer(who, lesson, exercise, row["state"], row["attempts"], at))
+        rows.append(AnswerRecord(who, lesson, exercise, row["state"], row["attempts"], at))
     return Progress(tuple(rows))
 
 
@@ -97,7 +97,7 @@ def export_progress(path: str | Path, who: str = "") -> Path:
     return path
 
 
-def _write(path: Path, rows: Iterable[Answer]) -> None:
+def _write(path: Path, rows: Iterable[AnswerRecord]) -> None:
     if path.suffix not in ENDINGS:
         raise LabError(
             t(f"'{path.name}' is neither .json nor .csv.", f"'{path.name}' 不是 .json 或 .csv。"),
@@ -134,7 +134,7 @@ class Classroom(ShowsTable):
     """
 
     students: tuple[str, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[AnswerRecord, ...]
     unknown: tuple[str, ...] = ()
 
     def lessons(self) -> tuple[str, ...]:
@@ -236,13 +236,13 @@ def read_class(folder: str | Path) -> Classroom:
             ),
         )
     students: set[str] = set()
-    best: dict[tuple[str, str], Answer] = {}
+    best: dict[tuple[str, str], AnswerRecord] = {}
     for path in paths:
         nameless = path.relative_to(folder).with_suffix("").as_posix()
         rows = _read(path)
         students |= {row.who or nameless for row in rows} or {nameless}
         for row in rows:
-            row = Answer(**asdict(row) | {"who": row.who or nameless})
+            row = AnswerRecord(**asdict(row) | {"who": row.who or nameless})
             old = best.get((row.who, row.id), row)
             best[row.who, row.id] = max(old, row, key=lambda a: (a.state == "right", a.at))
     known = {*exercises(), *questions()}
@@ -251,7 +251,7 @@ def read_class(folder: str | Path) -> Classroom:
     return Classroom(tuple(sorted(students)), kept, tuple(sorted(unknown)))
 
 
-def _read(path: Path) -> list[Answer]:
+def _read(path: Path) -> list[AnswerRecord]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows: list[dict[str, Any]]
@@ -273,14 +273,14 @@ def _read(path: Path) -> list[Answer]:
         ) from error
 
 
-def _answer(row: Mapping[str, Any]) -> Answer:
+def _answer(row: Mapping[str, Any]) -> AnswerRecord:
     words = {name: str(row[name]) for name in COLUMNS if name != "attempts"}
     if words["state"] not in get_args(State):
         raise ValueError(f"state {words['state']!r}")
     attempts = int(row["attempts"])
     if attempts < 1:
         raise ValueError(f"attempts {attempts}")
-    return Answer(**words, attempts=attempts)  # type: ignore[arg-type]  # state: just compared
+    return AnswerRecord(**words, attempts=attempts)  # type: ignore[arg-type]  # state: just compared
 
 
 def write_sample_class(folder: str | Path, students: int = 12, seed: int = 0) -> Path:
@@ -305,6 +305,6 @@ def write_sample_class(folder: str | Path, students: int = 12, seed: int = 0) ->
             attempts = 1 + int(draw.expovariate(2 * ease[id]))
             at = datetime(2026, 3, 2, 9, tzinfo=UTC) + timedelta(minutes=20 * place)
             when = at.isoformat("T", "seconds")
-            rows.append(Answer(who, lesson, exercise, state, attempts, when))
+            rows.append(AnswerRecord(who, lesson, exercise, state, attempts, when))
         _write(folder / f"{n:02}{ENDINGS[n % 2]}", rows)
     return folder

@@ -52,7 +52,7 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LessonVerdict:
     """Whether a lesson runs here, and why not or what to mind."""
 
     lesson: Lesson
@@ -66,7 +66,7 @@ class Diagnosis:
 
     hardware: Hardware
     packages: tuple[Package, ...]
-    lessons: tuple[Verdict, ...]
+    lessons: tuple[LessonVerdict, ...]
     advice: tuple[str, ...]
 
 
@@ -120,7 +120,7 @@ def install_command(extras: set[str]) -> str:
     return f'pip install "{DISTRIBUTION}[{",".join(sorted(extras))}]"'
 
 
-def _judge(lesson: Lesson, hardware: Hardware) -> Verdict:
+def _judge(lesson: Lesson, hardware: Hardware) -> LessonVerdict:
     blocks, notes = [], []
     if missing := [module for module in lesson.modules if not has(module)]:
         names, command = ", ".join(missing), install_command({EXTRAS[module] for module in missing})
@@ -149,7 +149,7 @@ def _judge(lesson: Lesson, hardware: Hardware) -> Verdict:
         blocks.append(
             t(f"needs {needed} of free disk for its download", f"下载需要 {needed} 磁盘空间")
         )
-    return Verdict(lesson, not blocks, tuple(blocks + notes))
+    return LessonVerdict(lesson, not blocks, tuple(blocks + notes))
 
 
 def _advice(hardware: Hardware, packages: tuple[Package, ...]) -> list[str]:

@@ -1,6 +1,7 @@
 """What every lesson on a family shows: its heirs, its published scores, and how to run it.
 
-Usage: ``lab.heirs("llama")``, ``lab.published_scores("llama")``, ``lab.run_lines("Llama-3-8B")``
+Usage: ``lab.successors("llama")``, ``lab.published_scores("llama")``,
+``lab.run_lines("Llama-3-8B")``
 
 All of it is read from the catalogue and computed by :func:`labkit.estimation.memory.estimate`.
 """
@@ -9,14 +10,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..architecture.layers import Architecture, read_architecture
-from ..catalog import Model, Score, families, find, heir, models, not_legal_advice, scores, terms
+from ..catalog import (
+    BenchmarkScore,
+    CatalogModel,
+    families,
+    find,
+    models,
+    not_legal_advice,
+    scores,
+    successor,
+    terms,
+)
 from ..core.errors import LabError
 from ..core.i18n import t
 from ..core.tables import ShowsTable, Table
 from ..core.units import GB, show_bytes
 from ..estimation.memory import estimate
 from ..machine.hardware import hardware
-from ..picker.available_memory import find_budget
+from ..picker.available_memory import find_memory
 
 LARGEST_FILE = 48 * GB
 """Above this a GGUF on the Hub is published in several parts."""
@@ -28,10 +39,10 @@ CONTEXT = 4096
 # Heirs -----------------------------------------------------------------------------------
 
 
-def heirs(family: str) -> Table:
+def successors(family: str) -> Table:
     """What became of a family's models in the course: today's model in the place of each.
 
-    Usage: ``heirs("llama")``. family: a key of ``labkit/data/families.toml``.
+    Usage: ``successors("llama")``. family: a key of ``labkit/data/families.toml``.
 
     What changed is read from both configurations; the licence is named where it is another one.
     The memory is that of the heir in Q4_K_M by llama.cpp with a context of 4,096. Raises LabError
@@ -49,7 +60,7 @@ def heirs(family: str) -> Table:
     return Table(header, rows, f"{memory} {not_legal_advice()}")
 
 
-def _members(family: str) -> list[Model]:
+def _members(family: str) -> list[CatalogModel]:
     """The models of a family that the course works with."""
     known = [row.key for row in families()]
     if family not in known:
@@ -60,8 +71,8 @@ def _members(family: str) -> list[Model]:
     return [model for model in models() if model.family == family and model.course]
 
 
-def _heir_row(model: Model) -> tuple[str, ...]:
-    new = heir(model)
+def _heir_row(model: CatalogModel) -> tuple[str, ...]:
+    new = successor(model)
     need = show_bytes(estimate(new.name, context=min(CONTEXT, new.context)).total)
     licence, old = _licence(new), _licence(model)
     if new is model:
@@ -80,7 +91,7 @@ def _heir_row(model: Model) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _licence(model: Model) -> str:
+def _licence(model: CatalogModel) -> str:
     says = {
         "yes": t("commercial use: yes", "可商用"),
         "conditions": t("commercial use: conditions", "商用有条件"),
@@ -89,7 +100,7 @@ def _licence(model: Model) -> str:
     return " + ".join(f"{row.name} ({says[row.commercial]})" for row in terms(model))
 
 
-def describe(model: Model) -> dict[str, str]:
+def describe(model: CatalogModel) -> dict[str, str]:
     """What a model is built of, in a few words each, read from its configuration.
 
     Usage: ``describe(find("Llama-3-8B"))["attention"]  # "GQA 32/8"``, query heads before
@@ -110,7 +121,7 @@ def describe(model: Model) -> dict[str, str]:
     return words
 
 
-def _billions(model: Model) -> str:
+def _billions(model: CatalogModel) -> str:
     total, active = model.parameters / 1e9, model.active_parameters / 1e9
     if active > 0.9 * total:
         return f"{total:.1f}B"
@@ -180,7 +191,7 @@ def published_scores(
     return Table(header, cells, t("Per cent. ", "单位：%。") + "; ".join(notes))
 
 
-def _origin(s: Score) -> str:
+def _origin(s: BenchmarkScore) -> str:
     source = s.source or t("unverified, from memory", "未核实，凭记忆")
     protocol = f" ({s.protocol})" if s.protocol else ""
     return f"{source}{protocol}, {s.as_of}"
@@ -228,7 +239,7 @@ class RunLines(ShowsTable):
 
         Usage: ``run_lines("Llama-3-8B").here()``, in a cell tagged ``varies``.
         """
-        machine = find_budget(hardware())
+        machine = find_memory(hardware())
         rows = []
         for row in self.lines:
             if row.memory is None:
@@ -295,7 +306,7 @@ def run_lines(name: str, quant: str = "Q4_K_M", context: int = CONTEXT) -> RunLi
     )
 
 
-def _native(model: Model) -> str | None:
+def _native(model: CatalogModel) -> str | None:
     """The id that Transformers loads without code from the Hub; None where there is none."""
     id = model.chat or model.huggingface
     if model.config["model_type"] != "chatglm":
@@ -303,13 +314,13 @@ def _native(model: Model) -> str | None:
     return next((m.huggingface for m in models() if m.huggingface == f"{id}-hf"), None)
 
 
-def _unsplit(model: Model) -> str:
+def _unsplit(model: CatalogModel) -> str:
     """Ollama fetches no GGUF in several parts, as makers publish theirs; others leave one file."""
     maker = model.huggingface.partition("/")[0]
     return next((id for id in model.gguf if not id.startswith(f"{maker}/")), model.gguf[0])
 
 
-def _notes(model: Model, context: int) -> Iterable[str]:
+def _notes(model: CatalogModel, context: int) -> Iterable[str]:
     if model.license.startswith(("llama", "gemma")):
         id = model.chat or model.huggingface
         yield t(
@@ -328,7 +339,7 @@ def _notes(model: Model, context: int) -> Iterable[str]:
     )
 
 
-def _make_gguf(model: Model, quant: str, file: str) -> str:
+def _make_gguf(model: CatalogModel, quant: str, file: str) -> str:
     id = model.chat or model.huggingface
     command = f"labkit quantize {id} --to {quant}"
     if (

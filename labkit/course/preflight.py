@@ -19,7 +19,7 @@ PATIENCE = 5
 
 
 @dataclass(frozen=True)
-class Point:
+class ClassCheck:
     """One thing a class needs. words: what was found, and what to do where it is not fine."""
 
     name: str
@@ -32,7 +32,7 @@ class Preflight:
     """All points; ready when each is fine."""
 
     ready: bool
-    points: tuple[Point, ...]
+    points: tuple[ClassCheck, ...]
 
 
 def check_class(found: Diagnosis, environ: Mapping[str, str] = os.environ) -> Preflight:
@@ -43,31 +43,31 @@ def check_class(found: Diagnosis, environ: Mapping[str, str] = os.environ) -> Pr
     holds the models that the class wants.
     """
     points = (_packages(found), _lessons(found), _memory(found), _disk(found), _models(environ))
-    spoken = Point(t("Language", "语言"), True, {"en": "English", "zh": "中文"}[language()])
+    spoken = ClassCheck(t("Language", "语言"), True, {"en": "English", "zh": "中文"}[language()])
     return Preflight(all(point.fine for point in points), (*points, spoken))
 
 
-def _packages(found: Diagnosis) -> Point:
+def _packages(found: Diagnosis) -> ClassCheck:
     wanted = {module for verdict in found.lessons for module in verdict.lesson.modules}
     lacking = [p for p in found.packages if p.name in wanted and not p.installed]
     if not lacking:
-        return Point(t("Packages", "软件包"), True, t("all there", "齐全"))
+        return ClassCheck(t("Packages", "软件包"), True, t("all there", "齐全"))
     names = ", ".join(package.name for package in lacking)
     command = install_command({package.extra for package in lacking if package.extra})
     words = t(f"{names} missing: {command}", f"缺少 {names}：{command}")
-    return Point(t("Packages", "软件包"), False, words)
+    return ClassCheck(t("Packages", "软件包"), False, words)
 
 
-def _lessons(found: Diagnosis) -> Point:
+def _lessons(found: Diagnosis) -> ClassCheck:
     blocked = [verdict.lesson.id for verdict in found.lessons if not verdict.runs]
     count, all_of_them = len(found.lessons) - len(blocked), len(found.lessons)
     words = t(f"{count} of {all_of_them} run here", f"{all_of_them} 课中有 {count} 课能运行")
     if blocked:
         words += t(f"; not: {', '.join(blocked)}", f"；不能运行：{'、'.join(blocked)}")
-    return Point(t("Lessons", "课程"), not blocked, words)
+    return ClassCheck(t("Lessons", "课程"), not blocked, words)
 
 
-def _memory(found: Diagnosis) -> Point:
+def _memory(found: Diagnosis) -> ClassCheck:
     needed = max(verdict.lesson.memory or 0 for verdict in found.lessons)
     free = found.hardware.memory.available
     fine = free >= needed
@@ -77,10 +77,10 @@ def _memory(found: Diagnosis) -> Point:
     )
     if not fine:
         words += t(": close other programs", "：请先关闭其他程序")
-    return Point(t("Memory", "内存"), fine, words)
+    return ClassCheck(t("Memory", "内存"), fine, words)
 
 
-def _disk(found: Diagnosis) -> Point:
+def _disk(found: Diagnosis) -> ClassCheck:
     free = found.hardware.cache_disk.free
     fine = free >= FREE_DISK
     words = t(f"{show_bytes(free)} free", f"空闲 {show_bytes(free)}")
@@ -90,22 +90,22 @@ def _disk(found: Diagnosis) -> Point:
             f"; {wanted} are wanted: labkit cache shows what can go",
             f"；需要 {wanted}：用 labkit cache 看看能清掉什么",
         )
-    return Point(t("Disk", "磁盘"), fine, words)
+    return ClassCheck(t("Disk", "磁盘"), fine, words)
 
 
-def _models(environ: Mapping[str, str]) -> Point:
+def _models(environ: Mapping[str, str]) -> ClassCheck:
     name = t("Models", "模型")
     if bundle := environ.get("LABKIT_BUNDLE"):
         held = sorted(path for path in Path(bundle, "models").glob("*/*") if path.is_dir())
         words = t(f"bundle {bundle}: {len(held)} models", f"离线包 {bundle}：{len(held)} 个模型")
         if not held:
             words += t("; is the stick there?", "；U 盘插好了吗？")
-        return Point(name, bool(held), words)
+        return ClassCheck(name, bool(held), words)
     if endpoint := environ.get("HF_ENDPOINT"):
         problem = _ask(endpoint)
         if problem is None:
-            return Point(name, True, t(f"{endpoint} answers", f"{endpoint} 有应答"))
-        return Point(
+            return ClassCheck(name, True, t(f"{endpoint} answers", f"{endpoint} 有应答"))
+        return ClassCheck(
             name,
             False,
             t(
@@ -115,7 +115,7 @@ def _models(environ: Mapping[str, str]) -> Point:
                 "本机和它在同一个网络里吗？",
             ),
         )
-    return Point(
+    return ClassCheck(
         name,
         True,
         t(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
 
-from ..catalog import DATA, Row, Text
+from ..catalog import DATA, DataRow, Text
 from ..catalog.guides import make_row
 from ..core.errors import LabError
 from ..core.i18n import t
@@ -19,7 +19,7 @@ SHARES = dict(zip(get_args(Level), (0, 0.5, 1), strict=True))
 
 
 @dataclass(frozen=True)
-class Criterion(Row):
+class RubricCriterion(DataRow):
     """What is looked at. points: for all of it; half, full: what must be there."""
 
     id: str
@@ -53,10 +53,10 @@ class Marks(ShowsTable):
 
 
 @cache
-def criteria() -> tuple[Criterion, ...]:
+def criteria() -> tuple[RubricCriterion, ...]:
     """The criteria in the order of a project. Usage: ``[c.id for c in criteria()]``"""
     rows = tomllib.loads((DATA / "rubric.toml").read_text(encoding="utf-8"))["criteria"]
-    return tuple(make_row(Criterion, row) for row in rows)
+    return tuple(make_row(RubricCriterion, row) for row in rows)
 
 
 def show_rubric() -> Table:

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 from ..core.errors import LabError
 from ..core.i18n import t
+from ..core.numbers import is_whole
 from ..core.units import MiB, read_bytes
 from ..gguf.quant_types import FILE_TYPES
 from ..hub.resolver import ModelLike, Source, resolve
@@ -267,7 +268,7 @@ def _choose(quant: str | None, engine: str | None, source: Source) -> tuple[str,
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if not is_whole(value, least, most):
         raise LabError(
             t(
                 f"{name} is {value!r:.40}; it must be a whole number from {least} to {most}.",
@@ -286,7 +287,7 @@ def _memory(vram: int | str | None) -> int | None:
         size = read_bytes(vram) if isinstance(vram, str) else vram
     except ValueError:
         size = -1
-    if isinstance(size, bool) or not isinstance(size, int) or not MiB <= size <= 10**15:
+    if not is_whole(size, MiB, 10**15):
         raise LabError(
             t(
                 f"vram is {vram!r:.40}: no memory of a GPU.",

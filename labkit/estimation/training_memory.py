@@ -17,6 +17,7 @@ from ..architecture.layers import Architecture, Layer
 from ..architecture.tensors import count_parameters, list_tensors
 from ..core.errors import LabError
 from ..core.i18n import t
+from ..core.numbers import is_whole
 from ..core.units import MiB, show_bytes
 from .transformers_weights import BITS_AND_BYTES, is_linear, largest_matrix, loaded_weights
 
@@ -275,7 +276,7 @@ def _check(s: Training) -> None:
         ("batch", s.batch, 10**6), ("seq", s.seq, 10**8), ("rank", s.rank, 2**16),
         ("gpus", s.gpus, 10**4),
     ):  # fmt: skip
-        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+        if not is_whole(number, 1, most):
             raise LabError(
                 t(
                     f"{name} is {number!r:.40}; it must be a whole number from 1 to {most}.",

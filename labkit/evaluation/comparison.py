@@ -33,9 +33,6 @@ DEFAULT_FORMATS = (
 )  # fmt: skip
 """What is compared unless told otherwise, from llama.cpp to Transformers, large to small."""
 
-FULL_PRECISION = ("F32", "F16", "BF16", "fp32", "fp16", "bf16")
-"""Formats that other variants are compared with."""
-
 PACKAGES = ("torch", "transformers", "llama-cpp-python", "bitsandbytes", "auto-round")
 """Another version of these may give other figures; then everything is measured anew."""
 

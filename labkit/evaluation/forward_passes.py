@@ -35,7 +35,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CountedAnswer:
     """text: what was said. prompt: its tokens. read: those of them that went through the model.
 
     tokens: said, end of turn included. passes: runs through the model, the prompt's among them.
@@ -74,13 +74,13 @@ class PassCounter:
             draft_model=_drafting(self.drafts, lookup) if lookup else None,
         )
 
-    def answer(self, question: str, system: str = "") -> Answer:
+    def answer(self, question: str, system: str = "") -> CountedAnswer:
         """Ask one question of its own; what the cache knows of the prompt is not read again."""
         messages = [{"role": "system", "content": system}] if system else []
         ids = encode_chat(self.model, [*messages, {"role": "user", "content": question}], None)
         return self.run(ids)
 
-    def run(self, ids: Sequence[int]) -> Answer:
+    def run(self, ids: Sequence[int]) -> CountedAnswer:
         """The same for token ids."""
         if len(ids) >= self.model.context_length:
             raise LabError(
@@ -100,7 +100,7 @@ class PassCounter:
                 break
         kept = said[:-1] if said[-1] in self.model.stop_ids else said
         read = self.widths[0]
-        return Answer(
+        return CountedAnswer(
             "".join(self.model.decode(kept)),
             len(ids),
             read,

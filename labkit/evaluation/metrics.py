@@ -32,8 +32,8 @@ from ..engines import Engine, Model, Sampling, load
 from ..quantization.calibration import (
     PLAIN,
     Passage,
-    Row,
     Text,
+    TokenRow,
     encode_text,
     held_out_items,
     held_out_passages,
@@ -109,7 +109,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def compare_probabilities(model: Model, rows: list[Row], job: Job) -> dict[str, Any]:
+def compare_probabilities(model: Model, rows: list[TokenRow], job: Job) -> dict[str, Any]:
     """Perplexity, and divergence from the reference where there is one; a row at a time.
 
     Usage: ``compare_probabilities(model, rows, Job(path, "llama.cpp"))["perplexity"]``
@@ -210,7 +210,7 @@ def perplexity(losses: npt.NDArray[np.floating]) -> tuple[float, float]:
     return value, value * float(losses.std(ddof=1)) / len(losses) ** 0.5
 
 
-def measure_speed(model: Model, rows: list[Row]) -> tuple[float, float]:
+def measure_speed(model: Model, rows: list[TokenRow]) -> tuple[float, float]:
     """Tokens a second while the prompt is read and while the answer is written.
 
     Usage: ``prompt_speed, answer_speed = measure_speed(model, rows)``
@@ -300,7 +300,7 @@ def _keep_to_threads(model: Model) -> None:
         need("llama_cpp").llama_set_n_threads(model.model.ctx, threads, threads)
 
 
-def _chunks(model: Model, rows: list[Row]) -> Iterator[tuple[list[int], Floats]]:
+def _chunks(model: Model, rows: list[TokenRow]) -> Iterator[tuple[list[int], Floats]]:
     """The tokens to guess, and log-probabilities where each is guessed, CHUNK at a time."""
     for row in rows:
         guesses = measure_logits(model, row.ids, row.scored - 1)[:-1]

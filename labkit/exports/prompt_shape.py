@@ -32,7 +32,7 @@ Part = str | Slot
 
 
 @dataclass(frozen=True)
-class Turn:
+class TemplateTurn:
     """What stands before the words of a message, and after them."""
 
     before: str
@@ -49,7 +49,7 @@ class ToolShape:
 
     whole: bool
     between: str
-    result: Turn
+    result: TemplateTurn
     opening: str
     middle: str
     closing: str
@@ -67,9 +67,9 @@ class PromptShape:
     """
 
     openings: Mapping[tuple[bool, bool], tuple[Part, ...]]
-    user: Turn
+    user: TemplateTurn
     generation: str
-    answer: Turn
+    answer: TemplateTurn
     tools: ToolShape | None
 
     @property
@@ -183,11 +183,13 @@ def _read(model: Model) -> PromptShape | None:
         after_user = _after(probe([_user("1")]), _mark("1"))
         talk = probe([_user("1"), _assistant("2"), _user("3")])
         after_answer = _after(probe([_user("1"), _assistant("2")]), _mark("2"))
-        user = Turn(_rest(_between(talk, "2", "3"), after_answer), after_user)
+        user = TemplateTurn(_rest(_between(talk, "2", "3"), after_answer), after_user)
         generation = _rest(_after(probe([_user("1")], more=True), _mark("1")), after_user)
         before_answer = _rest(_between(talk, "1", "2"), after_user + generation)
         openings = {(system, False): _opening(probe, system, None) for system in (False, True)}
-        shape = PromptShape(openings, user, generation, Turn(before_answer, after_answer), None)
+        shape = PromptShape(
+            openings, user, generation, TemplateTurn(before_answer, after_answer), None
+        )
     except _Other:
         return None
     try:
@@ -220,7 +222,7 @@ def _with_tools(probe: _Probe, shape: PromptShape) -> PromptShape:
         _between(answered, "1", "2"),
         shape.user.after + shape.generation + opening + "alpha" + middle + arguments + closing,
     )
-    result = Turn(before, _after(answered, _mark("2")))
+    result = TemplateTurn(before, _after(answered, _mark("2")))
     tools = ToolShape(whole, between, result, opening, middle, closing, separator)
     return replace(shape, openings=openings, tools=tools)
 

@@ -17,7 +17,7 @@ from .settings import Settings
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A training before it begins. folder: of the model; seq: tokens of its longest sample."""
 
     folder: Path

@@ -24,7 +24,7 @@ from ..evaluation.scoring import answers
 from ..hub.resolver import Location, locate
 from ..pocket.corpus import held_out
 from . import dataset, lora, trainer
-from .advice import Plan
+from .advice import TrainingPlan
 from .dataset import MULTIPLE, Sample, encode_samples
 from .lora import (
     base_digest,
@@ -36,7 +36,7 @@ from .lora import (
     save_model,
 )
 from .peak_memory import count_peak, peak_apart
-from .report import Comparison, Report, find_report, keep_report
+from .report import MethodComparison, Report, find_report, keep_report
 from .settings import (
     DTYPES,
     LEARNING_RATES,
@@ -110,7 +110,7 @@ def compare_methods(
     reuse: bool = False,
     callback: Callback | None = None,
     **options: Unpack[SettingsOptions],
-) -> Comparison:
+) -> MethodComparison:
     """The same task by several methods, with the same data, order, seed and number of tokens.
 
     Usage: ``lab.compare_methods("clinic")``; as a figure, ``plots.draw_methods(comparison)``.
@@ -119,7 +119,7 @@ def compare_methods(
     """
     task = load_task(task)
     jobs = [_Job.make(model, task, method, options, None) for method in methods]
-    return Comparison(tuple(_tune_all(jobs, old_skills, measure_memory, reuse, callback)))
+    return MethodComparison(tuple(_tune_all(jobs, old_skills, measure_memory, reuse, callback)))
 
 
 @show_settings
@@ -217,11 +217,11 @@ class _Job:
     def dtype(self) -> str:
         return DTYPES[self.precision]
 
-    def plan(self, samples: Sequence[Sample]) -> Plan:
+    def plan(self, samples: Sequence[Sample]) -> TrainingPlan:
         """What memory is predicted from: the longest sample, padded as it will be."""
         longest = max(len(sample.ids) for sample in samples)
         seq = -(-longest // MULTIPLE) * MULTIPLE
-        return Plan(self.location.path, self.settings, self.precision, seq)
+        return TrainingPlan(self.location.path, self.settings, self.precision, seq)
 
     def key(self, old_skills: "Sequence[Item]") -> str:
         """What decides a report."""

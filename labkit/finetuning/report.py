@@ -12,7 +12,7 @@ from ..core.cache import replacing
 from ..core.i18n import t
 from ..core.tables import ShowsTable, Table
 from ..core.units import show_bytes
-from .trainer import Point
+from .trainer import ValidationPoint
 
 RECORD = "report.json"
 
@@ -49,7 +49,7 @@ class Report(ShowsTable):
     seed: int
     device: str
     folder: Path
-    history: tuple[Point, ...]
+    history: tuple[ValidationPoint, ...]
     notes: tuple[str, ...]
 
     def table(self) -> Table:
@@ -58,7 +58,7 @@ class Report(ShowsTable):
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(ShowsTable):
+class MethodComparison(ShowsTable):
     """The same task by several methods: same data, order, seed and steps."""
 
     rows: tuple[Report, ...]
@@ -93,7 +93,7 @@ def find_report(folder: Path, key: str) -> Report | None:
     kept = json.loads(path.read_text(encoding="utf-8"))
     if kept.pop("key") != key:
         return None
-    kept["history"] = tuple(Point(**point) for point in kept["history"])
+    kept["history"] = tuple(ValidationPoint(**point) for point in kept["history"])
     return Report(**kept, folder=folder, notes=())
 
 

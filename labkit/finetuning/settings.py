@@ -8,6 +8,7 @@ from typing import TypedDict, TypeVar
 from ..core.errors import LabError
 from ..core.extras import need
 from ..core.i18n import t
+from ..core.numbers import is_whole
 from ..estimation.training_memory import METHODS, PRECISIONS
 
 LEARNING_RATES = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
@@ -57,12 +58,9 @@ class Settings:
         rate, precision = self.learning_rate, self.precision
         for name, right, rule in (
             ("method", self.method in METHODS, ", ".join(METHODS)),
-            *((name, _is_whole(getattr(self, name), 1), "1, 2, 3 …") for name in whole),
-            *(
-                (name, _is_whole(getattr(self, name), 0), "0, 1, 2 …")
-                for name in ("warmup", "seed")
-            ),
-            ("alpha", self.alpha is None or _is_whole(self.alpha, 1), "1, 2, 3 …"),
+            *((name, is_whole(getattr(self, name), 1), "1, 2, 3 …") for name in whole),
+            *((name, is_whole(getattr(self, name), 0), "0, 1, 2 …") for name in ("warmup", "seed")),
+            ("alpha", self.alpha is None or is_whole(self.alpha, 1), "1, 2, 3 …"),
             ("learning_rate", rate is None or 0 < rate < 1, "0 < … < 1"),
             ("dropout", 0 <= self.dropout < 1, "0 ≤ … < 1"),
             ("weight_decay", 0 <= self.weight_decay < 1, "0 ≤ … < 1"),
@@ -137,10 +135,6 @@ def show_settings(function: F) -> F:
     ]
     function.__signature__ = signature.replace(parameters=[*own, *settings])  # type: ignore[attr-defined]
     return function
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def default_precision(method: str) -> str:

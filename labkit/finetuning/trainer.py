@@ -30,7 +30,7 @@ LEAST_GAIN = 1e-3
 
 
 @dataclass(frozen=True)
-class Point:
+class ValidationPoint:
     """Where the loss stood: nats a token, training's as the mean since the point before."""
 
     step: int
@@ -45,7 +45,7 @@ class Run:
     steps: int
     best_step: int
     seconds: float
-    history: tuple[Point, ...]
+    history: tuple[ValidationPoint, ...]
     resumed_at: int = 0
     notes: tuple[str, ...] = ()
 
@@ -171,7 +171,7 @@ class _Loop:
     best_loss: float = math.inf
     seconds: float = 0.0
     since: list[float] = field(default_factory=list)
-    history: list[Point] = field(default_factory=list)
+    history: list[ValidationPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -213,7 +213,7 @@ class _Loop:
 
     def judge(self, loss: float) -> None:
         """Note where the loss stands; keep the weights if they are the best so far."""
-        self.history.append(Point(self.step, sum(self.since) / len(self.since), loss))
+        self.history.append(ValidationPoint(self.step, sum(self.since) / len(self.since), loss))
         self.since = []
         if loss < self.best_loss * (1 - LEAST_GAIN):
             self.best_loss, self.best_step, self.bad = loss, self.step, 0
@@ -298,7 +298,7 @@ class _Loop:
         self.scaler.load_state_dict(state["scaler"])
         for name in self._KEPT:
             setattr(self, name, state[name])
-        self.history = [Point(**point) for point in state["history"]]
+        self.history = [ValidationPoint(**point) for point in state["history"]]
 
     def _write(self, path: Path, tensors: Mapping[str, Any], metadata: dict[str, str]) -> None:
         size = sum(tensor.nbytes for tensor in tensors.values())

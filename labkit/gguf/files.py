@@ -26,7 +26,7 @@ from ..core.units import MiB
 from .conversion import check_config, weight_files
 from .quant_types import BLOCKS
 from .quant_types import FILE_TYPES as MAIN_TYPE
-from .reader import FILE_TYPES, Contents, inspect_gguf
+from .reader import FILE_TYPE_NUMBERS, Contents, inspect_gguf
 
 FORMATS = (
     "F32", "F16", "Q8_0", "Q6_K", "Q5_1", "Q5_K_M", "Q5_K_S", "Q5_0", "Q4_1", "Q4_K_M", "Q4_K_S",
@@ -97,7 +97,7 @@ def write_gguf(
         writer = gguf.GGUFWriter(part, ARCHITECTURES[model_class(config)])
         try:
             writer.add_name(folder.name)
-            writer.add_file_type(FILE_TYPES[format])
+            writer.add_file_type(FILE_TYPE_NUMBERS[format])
             writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
             add_numbers(writer, config)
             add_tokenizer(writer, tokenizer)
@@ -144,7 +144,7 @@ def quantize_gguf(
         )
     llama_cpp = need("llama_cpp")
     parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.ftype = FILE_TYPES[format]
+    parameters.ftype = FILE_TYPE_NUMBERS[format]
     if importances:
         parameters.imatrix = _entries(llama_cpp, importances)
     size = quantized_size(contents, format)

@@ -17,7 +17,7 @@ from ..core.i18n import t
 from ..core.units import show_bytes
 from .quant_types import BLOCKS
 
-FILE_TYPES: dict[str, int] = {
+FILE_TYPE_NUMBERS: dict[str, int] = {
     "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10,
     "Q3_K_S": 11, "Q3_K_M": 12, "Q3_K_L": 13, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_S": 16,
     "Q5_K_M": 17, "Q6_K": 18, "IQ2_XXS": 19, "IQ2_XS": 20, "Q2_K_S": 21, "IQ3_XS": 22,
@@ -73,7 +73,7 @@ class Contents:
     def format(self) -> str:
         """As llama.cpp prints it: ``"Q4_K_M"``; ``"type N"`` for a number not known here."""
         number = self.metadata.get("general.file_type")
-        names = (name for name, known in FILE_TYPES.items() if known == number)
+        names = (name for name, known in FILE_TYPE_NUMBERS.items() if known == number)
         return next(names, f"type {number}")
 
     @property

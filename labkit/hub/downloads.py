@@ -11,7 +11,7 @@ from pathlib import Path
 from ..core.errors import LabError
 from ..core.extras import need
 from ..core.i18n import t
-from ..core.progress import Bar, show_progress
+from ..core.progress import ProgressBar, show_progress
 from ..core.units import MiB, show_bytes
 
 ATTEMPTS = 4
@@ -78,7 +78,7 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _fetch(file: RemoteFile, headers: Mapping[str, str], bar: Bar) -> None:
+def _fetch(file: RemoteFile, headers: Mapping[str, str], bar: ProgressBar) -> None:
     part = _part(file)
     bar.advance(_size(part))
     failed = 0
@@ -109,7 +109,7 @@ def _fetch(file: RemoteFile, headers: Mapping[str, str], bar: Bar) -> None:
     os.replace(part, file.target)
 
 
-def _read_rest(file: RemoteFile, part: Path, headers: Mapping[str, str], bar: Bar) -> None:
+def _read_rest(file: RemoteFile, part: Path, headers: Mapping[str, str], bar: ProgressBar) -> None:
     """Append what is missing; a server that cannot do that sends all of it again."""
     client = need("huggingface_hub").get_session()
     here = _size(part)

@@ -33,7 +33,7 @@ TIMEOUT = 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class DownloadPlan:
     """What fetching a model takes; made before anything is fetched.
 
     name: of the repository. source: where it is. commit: which version. license: from the catalogue
@@ -60,7 +60,7 @@ class Plan:
         )
 
 
-def plan_download(repository: str, quant: str | None = None) -> Plan:
+def plan_download(repository: str, quant: str | None = None) -> DownloadPlan:
     """Ask the Hub what a model's files are; nothing is fetched.
 
     Usage: ``print(plan_download("Qwen/Qwen2.5-0.5B-Instruct"))``. quant: of a repository of GGUF
@@ -84,7 +84,7 @@ def plan_download(repository: str, quant: str | None = None) -> Plan:
         target = blobs / digest if digest else _folder(repository) / "snapshots" / info.sha / name
         files.append(RemoteFile(name, url, target, sibling.size, digest))
     missing = [file for file in files if not file.target.exists()]
-    return Plan(
+    return DownloadPlan(
         repository,
         re.sub(r"^https?://", "", endpoint or "huggingface.co"),
         info.sha,

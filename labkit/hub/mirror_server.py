@@ -36,7 +36,7 @@ WEIGHTS = (".safetensors", ".gguf")
 """What a Hub keeps in large-file storage, named by SHA-256; git names the rest by SHA-1."""
 
 
-class Asked(NamedTuple):
+class MirrorRequest(NamedTuple):
     """A request: its method, its path, and which bytes it wanted; None: all."""
 
     method: str
@@ -135,7 +135,7 @@ class Mirror:
 
     url: str
     repositories: dict[str, Path]
-    asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=10_000))
+    asked: deque[MirrorRequest] = field(default_factory=lambda: deque(maxlen=10_000))
     cuts: dict[str, list[int]] = field(default_factory=dict)
 
     def ranges(self, name: str) -> list[str | None]:
@@ -219,7 +219,7 @@ def mirror_app(mirror: Mirror, token: str | None = None) -> Any:
             path = request.url.path
             if file := request.query_params.get("FilePath"):
                 path += f"/{file}"
-            mirror.asked.append(Asked(request.method, path, request.headers.get("range")))
+            mirror.asked.append(MirrorRequest(request.method, path, request.headers.get("range")))
             shown = f"{request.headers.get('authorization')} {request.headers.get('cookie')}"
             if token and token not in shown:
                 return refuse(401, "GatedRepo")

@@ -18,12 +18,12 @@ from ..core.extras import need
 from ..core.i18n import t
 from ..core.progress import is_static
 from .downloads import PATIENCE, RemoteFile, fetch_files, refused
-from .huggingface import Plan, read_license, wanted_files
+from .huggingface import DownloadPlan, read_license, wanted_files
 
 REVISION = "master"
 
 
-def plan_download(repository: str, quant: str | None = None) -> Plan:
+def plan_download(repository: str, quant: str | None = None) -> DownloadPlan:
     """Ask ModelScope what a model's files are; nothing is fetched.
 
     Usage: ``print(plan_download("Qwen/Qwen2.5-0.5B-Instruct"))``. See
@@ -43,7 +43,7 @@ def plan_download(repository: str, quant: str | None = None) -> Plan:
         for name in wanted_files(repository, list(entries), quant)
     )
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    return Plan(
+    return DownloadPlan(
         repository,
         urlsplit(_endpoint()).netloc,
         REVISION,

@@ -99,7 +99,7 @@ class Source:
     name: str
     asked: str
     location: Location | None = None
-    entry: catalog.Model | None = None
+    entry: catalog.CatalogModel | None = None
     repository: str = ""
     quant: str | None = None
     url: str = ""
@@ -243,7 +243,7 @@ def locate(model: str | Path | Location) -> Location:
     return resolve(model).fetch()
 
 
-def source_of(model: catalog.Model) -> Source:
+def source_of(model: catalog.CatalogModel) -> Source:
     """A model of the catalogue, whatever else bears its name.
 
     Usage: ``source_of(find("Qwen2.5-7B")).native_context  # 32768``

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..core.errors import LabError
 from ..core.i18n import t
+from ..core.numbers import is_number
 from ..core.units import GiB, show_bytes
 from ..machine.gpu_detection import GPU
 from ..machine.hardware import Hardware
@@ -19,7 +20,7 @@ MOST_GB = 100_000
 
 
 @dataclass(frozen=True)
-class Budget:
+class AvailableMemory:
     """Memory that a model may use, in bytes.
 
     name: the machine, in words. vram: of one GPU, 0 without one. gpus: how many alike. ram: None
@@ -53,10 +54,10 @@ class Budget:
         return t(f"{self.name}: {joined} to use", f"{self.name}：可用{joined}")
 
 
-def type_budget(vram: float | None, ram: float | None) -> Budget:
+def type_memory(vram: float | None, ram: float | None) -> AvailableMemory:
     """The memory of a machine that a person describes, in GB as written on its box.
 
-    Usage: ``type_budget(8, None)``, ``type_budget(24, 64)``, ``type_budget(None, 16)``
+    Usage: ``type_memory(8, None)``, ``type_memory(24, 64)``, ``type_memory(None, 16)``
 
     vram: of the GPU; None or 0: there is none. ram: None: not counted, everything must fit on
     the GPU. "8 GB" is read as 8 GiB. Raises LabError for numbers that cannot be.
@@ -76,7 +77,7 @@ def type_budget(vram: float | None, ram: float | None) -> Budget:
         names.append(t(f"{ram:g} GB of RAM", f"{ram:g} GB 内存"))
         computer -= round(max(computer * r["ram_kept"], r["ram_kept_least"] * GiB))
         computer = max(0, computer)
-    return Budget(
+    return AvailableMemory(
         t(" with ", " 加 ").join(names), card, None if ram is None else computer, int(card > 0)
     )
 
@@ -84,8 +85,7 @@ def type_budget(vram: float | None, ram: float | None) -> Budget:
 def _bytes(name: str, size: float | None) -> int:
     if size is None:
         return 0
-    numeric = isinstance(size, int | float) and not isinstance(size, bool)
-    if not numeric or not math.isfinite(size) or not 0 <= size <= MOST_GB:
+    if not is_number(size) or not math.isfinite(size) or not 0 <= size <= MOST_GB:
         raise LabError(
             t(
                 f"{name} is {size!r:.40}: that is no size in GB.",
@@ -96,10 +96,10 @@ def _bytes(name: str, size: float | None) -> int:
     return round(size * GiB)
 
 
-def find_budget(hardware: Hardware) -> Budget:
+def find_memory(hardware: Hardware) -> AvailableMemory:
     """What is free on a machine right now, less what is to be left alone.
 
-    Usage: ``find_budget(lab.hardware())``. A GPU that does not report its memory is not counted;
+    Usage: ``find_memory(lab.hardware())``. A GPU that does not report its memory is not counted;
     of GPUs of several makers only those with the most memory are.
     """
     r = rules()
@@ -114,13 +114,15 @@ def find_budget(hardware: Hardware) -> Budget:
     ram = round(hardware.memory.available * (1 - r["ram_free_kept"]))
     gpus = _alike(hardware.gpus)
     if not gpus:
-        return Budget(hardware.cpu.name or t("this computer", "本机"), 0, ram, notes=notes)
+        return AvailableMemory(hardware.cpu.name or t("this computer", "本机"), 0, ram, notes=notes)
     free = min(_free(gpu) for gpu in gpus)
     vram = max(0, free - round(r["gpu_context"] * GiB))
     name = gpus[0].name or gpus[0].vendor
     if gpus[0].unified:
-        return Budget(name, min(vram, ram), None, 1, gpus[0].name, unified=True, notes=notes)
-    return Budget(name, vram, ram, len(gpus) if vram else 0, gpus[0].name, notes=notes)
+        return AvailableMemory(
+            name, min(vram, ram), None, 1, gpus[0].name, unified=True, notes=notes
+        )
+    return AvailableMemory(name, vram, ram, len(gpus) if vram else 0, gpus[0].name, notes=notes)
 
 
 def _free(gpu: GPU) -> int:

@@ -3,16 +3,18 @@
 from dataclasses import replace
 from functools import lru_cache
 
-from ..catalog import Model, find
+from ..catalog import CatalogModel, find
 from ..estimation.inference_memory import Estimate
 from ..estimation.memory import estimate_run
 from ..gguf.quant_types import file_size
 from ..hub.resolver import Source, source_of
-from .available_memory import Budget
+from .available_memory import AvailableMemory
 from .needs import perplexity_rise
 
 
-def place(model: Model, quant: str, context: int, machine: Budget) -> Estimate | None:
+def place(
+    model: CatalogModel, quant: str, context: int, machine: AvailableMemory
+) -> Estimate | None:
     """The estimate with its layers placed on the machine; None where it does not fit.
 
     Where RAM is not counted everything must fit on the GPU, the embedding table too.
@@ -31,7 +33,7 @@ def place(model: Model, quant: str, context: int, machine: Budget) -> Estimate |
     return placed if placed.in_ram <= machine.ram else None
 
 
-def quants(model: Model) -> tuple[str, ...]:
+def quants(model: CatalogModel) -> tuple[str, ...]:
     """The GGUF types worth ranking: all that were measured; of MXFP4 weights only the original."""
     return ("MXFP4_MOE",) if model.native_dtype == "mxfp4" else tuple(perplexity_rise())
 
@@ -42,7 +44,7 @@ def _source(name: str) -> Source:
 
 
 def size(
-    model: Model,
+    model: CatalogModel,
     quant: str,
     context: int,
     kv_type: str = "f16",
@@ -78,7 +80,7 @@ def sizes(name: str, context: int) -> tuple[tuple[str, int, int], ...]:
     return tuple((quant, e.total - e.weights + file.tensors, file.total) for quant, file in files)
 
 
-def smallest(model: Model, context: int) -> Estimate:
+def smallest(model: CatalogModel, context: int) -> Estimate:
     """The estimate in the GGUF type that takes the least.
 
     Usage: ``smallest(find("Qwen3-8B"), 8192).quant``

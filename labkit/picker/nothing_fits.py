@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..catalog import Model, models
+from ..catalog import CatalogModel, models
 from ..core.errors import LabError
 from ..core.i18n import t
 from ..core.units import show_bytes
 from ..estimation.inference_memory import Estimate
-from .available_memory import Budget
+from .available_memory import AvailableMemory
 from .fit import place, quants, size, smallest
 from .ranking import effective_size, replaced_by
 
@@ -15,7 +15,9 @@ SHORTEST = 256
 """Tokens: llama.cpp rounds a shorter context up to this."""
 
 
-def explain_shortfall(least: Sequence[tuple[Model, Estimate]], machine: Budget) -> str:
+def explain_shortfall(
+    least: Sequence[tuple[CatalogModel, Estimate]], machine: AvailableMemory
+) -> str:
     """One or more sentences for a reader.
 
     least: each model that was asked for and its smallest estimate, the smallest first. Looked
@@ -54,7 +56,7 @@ def explain_shortfall(least: Sequence[tuple[Model, Estimate]], machine: Budget) 
     return what + t(f" What would fit: {listed}.", f"可行的办法：{listed}。")
 
 
-def _ways(chosen: list[Model], e: Estimate, machine: Budget) -> Iterator[str]:
+def _ways(chosen: list[CatalogModel], e: Estimate, machine: AvailableMemory) -> Iterator[str]:
     context = e.context // 2
     while context >= SHORTEST:
         if found := _first_fit(chosen, context, machine):
@@ -89,7 +91,7 @@ def _ways(chosen: list[Model], e: Estimate, machine: Budget) -> Iterator[str]:
         )
 
 
-def _lacks(model: Model, context: int) -> str:
+def _lacks(model: CatalogModel, context: int) -> str:
     """Why a model that fits was not among those asked for."""
     if model.context < context:
         return t(f"reads only {model.context:,} tokens", f"它最多读 {model.context:,} 个词元")
@@ -101,7 +103,9 @@ def _lacks(model: Model, context: int) -> str:
     )
 
 
-def _first_fit(chosen: Iterable[Model], context: int, machine: Budget) -> Estimate | None:
+def _first_fit(
+    chosen: Iterable[CatalogModel], context: int, machine: AvailableMemory
+) -> Estimate | None:
     """The first in its best GGUF type that fits."""
     for model in chosen:
         for quant in quants(model):
@@ -111,7 +115,9 @@ def _first_fit(chosen: Iterable[Model], context: int, machine: Budget) -> Estima
     return None
 
 
-def _with_small_cache(chosen: Iterable[Model], context: int, machine: Budget) -> Estimate | None:
+def _with_small_cache(
+    chosen: Iterable[CatalogModel], context: int, machine: AvailableMemory
+) -> Estimate | None:
     """The first that fits with its KV cache in q8_0; some heads do not divide into its blocks."""
     for model in chosen:
         quant = smallest(model, context).quant

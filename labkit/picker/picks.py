@@ -16,19 +16,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import itemgetter
 
-from ..catalog import Model, models, not_legal_advice
+from ..catalog import CatalogModel, models, not_legal_advice
 from ..core.errors import LabError
 from ..core.i18n import t
+from ..core.numbers import is_whole
 from ..core.tables import Table
 from ..core.units import show_bytes
 from ..estimation.inference_memory import Estimate
 from ..estimation.tokens_per_second import token_speed
 from ..machine.hardware import hardware
-from .available_memory import Budget, find_budget, type_budget
+from .available_memory import AvailableMemory, find_memory, type_memory
 from .fit import place, sizes, smallest
-from .needs import Need, criteria, find_need, rules
+from .needs import Need, find_need, rules
 from .nothing_fits import explain_shortfall
-from .ranking import byte_points, file_points, lesson_of, licence, licences, points_of, replaced_by
+from .ranking import byte_points, file_points, lesson_of, licence, points_of, replaced_by, terms_of
 from .reasons import reasons_against, reasons_for
 
 KEPT = 3
@@ -81,12 +82,6 @@ class Option:
         lines = (("+ ", self.reasons_for[:4]), ("− ", self.reasons_against[:3]))
         return "\n".join(sign + t("; ", "；").join(some) for sign, some in lines if some)
 
-    def explain(self) -> Table:
-        """The sum that decided its place, criterion by criterion."""
-        rows = [(str(criteria()[key].says), f"{n:+.2f}") for key, n in self.points_by.items()]
-        total = (t("sum", "合计"), f"{self.points:+.2f}")
-        return Table((t("What counts", "评分项"), t("Points", "得分")), [*rows, total])
-
 
 @dataclass(frozen=True)
 class Picks:
@@ -96,7 +91,7 @@ class Picks:
     holds the models that lack the least, with ``fits`` False.
     """
 
-    machine: Budget
+    machine: AvailableMemory
     need: str
     options: tuple[Option, ...]
     nothing_fits: str | None
@@ -158,7 +153,7 @@ def pick(
     course: bool = False,
     gpu: str | None = None,
     ram_type: str | None = None,
-    machine: Budget | None = None,
+    machine: AvailableMemory | None = None,
 ) -> Picks:
     """Models for a need that fit a machine, the best first, each with reasons for and against.
 
@@ -170,12 +165,10 @@ def pick(
     licences that forbid it. context: tokens, prompt and answer; a model with less is left out.
     languages: ISO 639 codes a model must know. course: the models of the course in place of
     today's. gpu, ram_type: names, as "RTX 4090" and "DDR5-5600 dual channel", for the speed.
-    machine: a budget in place of vram and ram. Raises LabError for what cannot be.
+    machine: the memory there is, in place of vram and ram. Raises LabError for what cannot be.
     """
     wanted = find_need(need)
-    if context is not None and (
-        not isinstance(context, int) or isinstance(context, bool) or not 1 <= context <= 10**9
-    ):
+    if context is not None and not is_whole(context, 1, 10**9):
         raise LabError(
             t(
                 f"context is {context!r:.40}: no number of tokens.",
@@ -185,7 +178,7 @@ def pick(
         )
     if machine is None:
         nothing = vram is None and ram is None
-        machine = find_budget(hardware()) if nothing else type_budget(vram, ram)
+        machine = find_memory(hardware()) if nothing else type_memory(vram, ram)
         machine = replace(machine, gpu=gpu or machine.gpu, ram_type=ram_type)
     wanted = replace(wanted, languages=(*wanted.languages, *languages))
     chosen = [m for m in models() if m.course] if course else todays_models()
@@ -200,12 +193,12 @@ def pick(
 
 
 @lru_cache(maxsize=1)
-def todays_models() -> tuple[Model, ...]:
+def todays_models() -> tuple[CatalogModel, ...]:
     """The catalogue without what a newer model of its line replaces; see ``heir_size``."""
     return tuple(m for m in models() if not replaced_by(m))
 
 
-def suits(model: Model, need: Need, commercial: bool, context: int | None) -> bool:
+def suits(model: CatalogModel, need: Need, commercial: bool, context: int | None) -> bool:
     """Whether a model may be offered at all, whatever the memory."""
     if commercial and licence(model) == "no":
         return False
@@ -217,7 +210,7 @@ def suits(model: Model, need: Need, commercial: bool, context: int | None) -> bo
 
 
 def rank(
-    chosen: Iterable[Model], need: Need, machine: Budget, context: int | None
+    chosen: Iterable[CatalogModel], need: Need, machine: AvailableMemory, context: int | None
 ) -> tuple[Option, ...]:
     """One option for each model that fits, in the GGUF type that earns the most points."""
     found = []
@@ -228,7 +221,9 @@ def rank(
     return tuple(sorted(found, key=lambda o: (-o.points, o.model)))
 
 
-def _fitting(model: Model, need: Need, machine: Budget, context: int | None) -> Iterator[Estimate]:
+def _fitting(
+    model: CatalogModel, need: Need, machine: AvailableMemory, context: int | None
+) -> Iterator[Estimate]:
     """Estimates that fit, by points; placed on the machine."""
     tokens = _tokens(model, need, context)
     vram, ram = machine.vram * machine.gpus, machine.ram or 0
@@ -252,16 +247,18 @@ def _rated(name: str, need: str, context: int) -> tuple[tuple[str, int, float], 
     )
 
 
-def _tokens(model: Model, need: Need, context: int | None) -> int:
+def _tokens(model: CatalogModel, need: Need, context: int | None) -> int:
     return context or min(need.context, model.context)
 
 
-def _ram_points(model: Model, need: Need, in_ram: int) -> float:
+def _ram_points(model: CatalogModel, need: Need, in_ram: int) -> float:
     """Points for what one token reads from RAM: the share of the active parameters."""
     return byte_points("ram", need, in_ram * model.active_parameters / model.parameters)
 
 
-def _option(model: Model, need: Need, machine: Budget, placed: Estimate, *, fits: bool) -> Option:
+def _option(
+    model: CatalogModel, need: Need, machine: AvailableMemory, placed: Estimate, *, fits: bool
+) -> Option:
     assert placed.file_size is not None
     points = dict(points_of(model.name, need.key, placed.context))
     points |= file_points(placed.quant, need, placed.file_size)
@@ -281,7 +278,7 @@ def _option(model: Model, need: Need, machine: Budget, placed: Estimate, *, fits
     return Option(
         model=model.name, quant=placed.quant, engine=placed.engine, context=placed.context,
         total=placed.total, n_gpu_layers=placed.n_gpu_layers or 0, fits=fits,
-        license=" + ".join(row.name for row in licences(model.name)), download=placed.file_size,
+        license=" + ".join(row.name for row in terms_of(model.name)), download=placed.file_size,
         tokens_per_second_low=low, tokens_per_second_high=high,
         reasons_for=reasons_for(model, need, placed),
         reasons_against=against if fits else (lacks, *against),
@@ -294,7 +291,7 @@ def _option(model: Model, need: Need, machine: Budget, placed: Estimate, *, fits
     )  # fmt: skip
 
 
-def command(model: Model, placed: Estimate) -> str:
+def command(model: CatalogModel, placed: Estimate) -> str:
     """What to type: llama.cpp's server on the GGUF, or the command that makes the GGUF."""
     if not model.gguf:
         return f"labkit quantize {model.chat or model.huggingface} --to {placed.quant}"

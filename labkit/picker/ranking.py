@@ -10,7 +10,7 @@ from functools import cache
 from math import log2, sqrt
 from statistics import median
 
-from ..catalog import License, Model, Score, families, find, models, scores, terms
+from ..catalog import BenchmarkScore, CatalogModel, License, families, find, models, scores, terms
 from ..core.units import GiB
 from .needs import Need, criteria, find_need, perplexity_rise, rules, tool_callers
 
@@ -22,12 +22,12 @@ class Standing:
     above: per cent over their median; None where none was measured with it.
     """
 
-    score: Score
+    score: BenchmarkScore
     peers: int
     above: float | None
 
 
-def effective_size(model: Model) -> float:
+def effective_size(model: CatalogModel) -> float:
     """√(all × active) parameters, in billions: a rule of thumb for mixtures of experts.
 
     Usage: ``effective_size(find("Mixtral-8x7B"))  # 24.5``. Gemma's tables of embeddings for every
@@ -39,7 +39,7 @@ def effective_size(model: Model) -> float:
     return sqrt((model.parameters - lookup) * (model.active_parameters - lookup)) / 1e9
 
 
-def replaced_by(model: Model) -> Model | None:
+def replaced_by(model: CatalogModel) -> CatalogModel | None:
     """The newer model of its line that is at most a quarter larger, for which it is left out."""
     newer = model
     while newer.superseded_by:
@@ -49,7 +49,7 @@ def replaced_by(model: Model) -> Model | None:
     return None
 
 
-def has_tools(model: Model) -> bool:
+def has_tools(model: CatalogModel) -> bool:
     """Whether an engine reads this model's tool calls; needs.toml lists them with the source."""
     return not tool_callers().isdisjoint((model.series, model.name))
 
@@ -65,7 +65,7 @@ def standings(name: str, need: str) -> tuple[Standing, ...]:
     return tuple(_standing(score) for score in mine)
 
 
-def _standing(score: Score) -> Standing:
+def _standing(score: BenchmarkScore) -> Standing:
     size = _sizes()[score.model]
     peers = [
         other.score
@@ -78,14 +78,14 @@ def _standing(score: Score) -> Standing:
     return Standing(score, len(peers), score.score - median(peers) if peers else None)
 
 
-def _is_peer(other: Model, model: Model) -> bool:
+def _is_peer(other: CatalogModel, model: CatalogModel) -> bool:
     """Another model, and not another generation of its own family: for that there is its age."""
     return other.name != model.name and (
         other.family != model.family or other.series == model.series
     )
 
 
-def _measured(score: Score) -> tuple[str | None, ...]:
+def _measured(score: BenchmarkScore) -> tuple[str | None, ...]:
     return score.source, score.protocol, score.benchmark, score.variant
 
 
@@ -123,15 +123,15 @@ def lesson_of(family: str) -> str | None:
 
 
 @cache
-def licences(name: str) -> tuple[License, ...]:
+def terms_of(name: str) -> tuple[License, ...]:
     """The licences that hold for the model of that name."""
     return terms(find(name))
 
 
-def licence(model: Model) -> str:
+def licence(model: CatalogModel) -> str:
     """The strictest word on commercial use of the licences that hold: yes, conditions or no."""
     order = ("yes", "conditions", "no")
-    return max((row.commercial for row in licences(model.name)), key=order.index)
+    return max((row.commercial for row in terms_of(model.name)), key=order.index)
 
 
 @cache

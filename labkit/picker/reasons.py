@@ -1,17 +1,17 @@
 """Why a model is on the list, and what speaks against it: sentences, from facts and points."""
 
-from ..catalog import License, Model, find
+from ..catalog import CatalogModel, License, find
 from ..core.i18n import t
 from ..core.units import show_bytes
 from ..estimation.inference_memory import Estimate
 from .needs import Need, find_need, perplexity_rise, rules
-from .ranking import Standing, has_tools, lesson_of, licence, licences, standings
+from .ranking import Standing, has_tools, lesson_of, licence, standings, terms_of
 
 COARSE = 5
 """Per cent more perplexity from which a quantization is named as a reason against."""
 
 
-def reasons_for(model: Model, need: Need, placed: Estimate) -> tuple[str, ...]:
+def reasons_for(model: CatalogModel, need: Need, placed: Estimate) -> tuple[str, ...]:
     """What speaks for a model, the most telling first."""
     reasons = []
     if model.specialty == need.key:
@@ -41,7 +41,7 @@ def reasons_for(model: Model, need: Need, placed: Estimate) -> tuple[str, ...]:
             t(f"reads up to {model.context:,} tokens", f"最多可读 {model.context:,} 个词元")
         )
     if licence(model) == "yes":
-        name = licences(model.name)[0].name
+        name = terms_of(model.name)[0].name
         reasons.append(t(f"{name}: commercial use allowed", f"{name}：可以商用"))
     if placed.n_gpu_layers and placed.n_gpu_layers == placed.n_layers:
         reasons.append(t("all of it on the GPU", "全部放得进显存"))
@@ -49,7 +49,7 @@ def reasons_for(model: Model, need: Need, placed: Estimate) -> tuple[str, ...]:
 
 
 def reasons_against(
-    model: Model, need: Need, placed: Estimate, unknown_speed: bool
+    model: CatalogModel, need: Need, placed: Estimate, unknown_speed: bool
 ) -> tuple[str, ...]:
     """What speaks against a model, and what is not known of it."""
     reasons = []
@@ -95,7 +95,7 @@ def reasons_against(
                 f"其余 {show_bytes(placed.in_ram)} 在内存，较慢",
             )
         )
-    reasons += [_conditions(row) for row in licences(model.name) if row.commercial != "yes"]
+    reasons += [_conditions(row) for row in terms_of(model.name) if row.commercial != "yes"]
     if model.thinking == "always" and need.key not in ("math", "code"):
         reasons.append(t("always reasons first: answers take long", "总要先推理，出答案慢"))
     if model.superseded_by:

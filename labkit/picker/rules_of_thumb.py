@@ -5,10 +5,10 @@ Usage: ``compare_rules()`` shows both in a notebook.
 
 from dataclasses import dataclass
 
-from ..catalog import Model, models
+from ..catalog import CatalogModel, models
 from ..core.i18n import t
 from ..core.tables import Table
-from .available_memory import Budget, type_budget
+from .available_memory import AvailableMemory, type_memory
 from .fit import place, quants
 from .needs import thumbs
 from .picks import todays_models
@@ -45,7 +45,7 @@ def check_rules() -> tuple[RuleCheck, ...]:
     today = [m for m in todays_models() if _is_dense(m)]
     checks = []
     for thumb in thumbs():
-        machine = type_budget(thumb.vram, None)
+        machine = type_memory(thumb.vram, None)
         meant = [m for m in course if thumb.least <= m.parameters / 1e9 <= thumb.most]
         beyond = [m for m in course if m.parameters / 1e9 > thumb.most]
         largest = _largest(course, machine)
@@ -85,13 +85,13 @@ def compare_rules() -> Table:
     return Table(header, rows, note)
 
 
-def _is_dense(model: Model) -> bool:
+def _is_dense(model: CatalogModel) -> bool:
     return model.active_parameters == model.parameters
 
 
-def _largest(some: list[Model], machine: Budget) -> Model:
+def _largest(some: list[CatalogModel], machine: AvailableMemory) -> CatalogModel:
     return max((m for m in some if _fits(m, QUANT, machine)), key=lambda m: m.parameters)
 
 
-def _fits(model: Model, quant: str, machine: Budget) -> bool:
+def _fits(model: CatalogModel, quant: str, machine: AvailableMemory) -> bool:
     return place(model, quant, CONTEXT, machine) is not None

@@ -29,21 +29,3 @@ def draw_waits(test: LoadTest) -> Plot:
         log_x=True,
         log_y=True,
     )
-
-
-def draw_throughput(tests: dict[str, LoadTest]) -> Plot:
-    """Answered requests a second over the number of clients, a line for each test.
-
-    Usage: ``draw_throughput({"one server": test, "two replicas": other})``
-    """
-    lines = {
-        name: [(row.clients, row.requests_per_second) for row in test.rows]
-        for name, test in tests.items()
-    }
-    return draw_lines(
-        lines,
-        title=t("Requests answered a second", "每秒回答的请求数"),
-        x=t("clients at once (log scale)", "并发客户端数（对数刻度）"),
-        y=t("requests/s", "请求/秒"),
-        log_x=True,
-    )

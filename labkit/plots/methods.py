@@ -1,11 +1,11 @@
 """What each way of tuning gained on the new task and kept of the old skills."""
 
 from ..core.i18n import t
-from ..finetuning.report import Comparison
+from ..finetuning.report import MethodComparison
 from .charts import Plot, draw_bars
 
 
-def draw_methods(comparison: Comparison) -> Plot:
+def draw_methods(comparison: MethodComparison) -> Plot:
     """What each way of tuning gained on the new task and kept of the old skills.
 
     Usage: ``draw_methods(lab.compare_methods("clinic"))``

@@ -70,21 +70,21 @@ def calibration_rows(model: Model, text: Text = None, seed: int = 0) -> list[lis
 
 
 @dataclass(frozen=True)
-class Row:
+class TokenRow:
     """Tokens to measure on; those from the place *scored* on count, the rest is given."""
 
     ids: list[int]
     scored: int = 1
 
 
-def measured_rows(model: Model, passages: Sequence[Passage]) -> list[Row]:
+def measured_rows(model: Model, passages: Sequence[Passage]) -> list[TokenRow]:
     """Token ids to measure on, up to MEASURED_TOKENS: a row a passage, several of a long one.
 
     Usage: ``measured_rows(model, held_out_passages(model))``. Raises LabError for a text of less
     than LEAST_TOKENS.
     """
     window = min(WINDOW, model.context_length)
-    rows: list[Row] = []
+    rows: list[TokenRow] = []
     left = MEASURED_TOKENS
     for given, text in passages:
         ids = encode_text(model, given + text)[:left]
@@ -94,7 +94,7 @@ def measured_rows(model: Model, passages: Sequence[Passage]) -> list[Row]:
             part = ids[start : start + window]
             first = max(scored - start, 1)  # nothing comes before the first token of a row
             if first < len(part):
-                rows.append(Row(part, first))
+                rows.append(TokenRow(part, first))
     if MEASURED_TOKENS - left < LEAST_TOKENS:
         raise _too_short(MEASURED_TOKENS - left)
     return rows

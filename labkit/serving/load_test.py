@@ -42,7 +42,7 @@ class Waits:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedAnswer:
     """One request: seconds since the test began at which it was sent, each piece came, it ended.
 
     tokens: of prompt and answer as the server counts them; None where it does not say. tries: how
@@ -93,7 +93,7 @@ class LoadTest(ShowsTable):
     model: str
     note: str
     rows: tuple[Load, ...]
-    answers: tuple[tuple[Answer, ...], ...]
+    answers: tuple[tuple[TimedAnswer, ...], ...]
 
     def table(self) -> Table:
         """A line for each number of clients; waits in milliseconds. Usage: ``test.table()``"""
@@ -202,7 +202,9 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(0, -int(-len(values) * percent // 100) - 1)]
 
 
-def _ask(model: RemoteModel, prompt: str, sampling: Sampling, retries: int, start: float) -> Answer:
+def _ask(
+    model: RemoteModel, prompt: str, sampling: Sampling, retries: int, start: float
+) -> TimedAnswer:
     sent = perf_counter() - start
     for attempt in range(retries + 1):
         if attempt:
@@ -222,10 +224,10 @@ def _ask(model: RemoteModel, prompt: str, sampling: Sampling, retries: int, star
             error = failure.what
     tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     ended = perf_counter() - start
-    return Answer(sent, tuple(pieces), ended, *tokens, attempt + 1, text, error)
+    return TimedAnswer(sent, tuple(pieces), ended, *tokens, attempt + 1, text, error)
 
 
-def _sum_up(clients: int, answers: Sequence[Answer]) -> Load:
+def _sum_up(clients: int, answers: Sequence[TimedAnswer]) -> Load:
     good = [a for a in answers if a.error is None]
     seconds = max(a.ended for a in answers) - min(a.sent for a in answers)
     written = [a.output_tokens for a in good if a.output_tokens is not None]

@@ -7,7 +7,7 @@ from ..core.i18n import t
 from ..core.progress import is_static
 from ..core.units import GiB
 from ..machine.hardware import hardware
-from ..picker.available_memory import Budget, find_budget, type_budget
+from ..picker.available_memory import AvailableMemory, find_memory, type_memory
 from ..picker.needs import list_needs
 from ..picker.picks import Picks, pick
 from .memory_bars import Bar, draw_bars
@@ -18,10 +18,10 @@ SHOWN = 8
 CONTEXTS = tuple(2**n for n in range(10, 21))
 
 
-def example_machine() -> Budget:
+def example_machine() -> AvailableMemory:
     """The machine of static renderings, the same everywhere."""
     name = t("example machine, 8 GB card and 16 GB RAM", "示例机器（8 GB 显卡，16 GB 内存）")
-    return replace(type_budget(8, 16), name=name, gpu="RTX 4060", ram_type="DDR5-5600 dual channel")
+    return replace(type_memory(8, 16), name=name, gpu="RTX 4060", ram_type="DDR5-5600 dual channel")
 
 
 class HardwarePicker:
@@ -33,8 +33,8 @@ class HardwarePicker:
     GiB that may be used, as the sliders stand; 0: none.
     """
 
-    def __init__(self, machine: Budget | None = None) -> None:
-        self.machine = machine or (example_machine() if is_static() else find_budget(hardware()))
+    def __init__(self, machine: AvailableMemory | None = None) -> None:
+        self.machine = machine or (example_machine() if is_static() else find_memory(hardware()))
         self._start = self._memory(self.machine)
         self.vram, self.ram = self._start
         self.need = "best"
@@ -44,7 +44,7 @@ class HardwarePicker:
         self.languages = ""
 
     @staticmethod
-    def _memory(machine: Budget) -> tuple[float, float]:
+    def _memory(machine: AvailableMemory) -> tuple[float, float]:
         return machine.vram * machine.gpus / GiB, (machine.ram or 0) / GiB
 
     def move(self, **values: Any) -> None:
@@ -58,14 +58,14 @@ class HardwarePicker:
         return max(32, 2 * self._start[0]), max(64, 2 * self._start[1])
 
     @property
-    def budget(self) -> Budget:
+    def budget(self) -> AvailableMemory:
         """The machine as the sliders stand: untouched, exactly the one they started from."""
         if (self.vram, self.ram) == self._start:
             return self.machine
         vram, ram = round(self.vram * GiB), round(self.ram * GiB)
         name, old = t("such a machine", "这样的机器"), self.machine
         gpu = old.gpu if vram else None
-        return Budget(name, vram, ram or None, int(vram > 0), gpu, old.ram_type)
+        return AvailableMemory(name, vram, ram or None, int(vram > 0), gpu, old.ram_type)
 
     @property
     def picks(self) -> Picks:
@@ -100,7 +100,7 @@ def _bars(picks: Picks) -> list[Bar]:
     return [Bar(f"{o.model} {o.quant}", o.weights, o.kv_cache, o.runtime) for o in shown]
 
 
-def show_hardware_picker(machine: Budget | None = None) -> Any:
+def show_hardware_picker(machine: AvailableMemory | None = None) -> Any:
     """The picker with sliders; its fixed HTML form in static renderings.
 
     Usage: ``show_hardware_picker()`` as the last line of a cell. Everything can be reached with

@@ -10,7 +10,7 @@ from ..core.tables import Table
 from ..core.units import show_bytes
 from ..estimation.inference_memory import Estimate
 from ..machine.hardware import hardware
-from ..picker.available_memory import Budget, find_budget
+from ..picker.available_memory import AvailableMemory, find_memory
 from ..picker.fit import quants, size
 from .hardware_picker import example_machine
 from .memory_bars import Bar, draw_bars
@@ -27,9 +27,9 @@ class MemoryExplorer:
     machine: whose memory is drawn; by default this one.
     """
 
-    def __init__(self, model: str = "Qwen2.5-7B", machine: Budget | None = None) -> None:
+    def __init__(self, model: str = "Qwen2.5-7B", machine: AvailableMemory | None = None) -> None:
         self.model = find(model)
-        self.machine = machine or (example_machine() if is_static() else find_budget(hardware()))
+        self.machine = machine or (example_machine() if is_static() else find_memory(hardware()))
         self.context = min(8192, self.model.context)
         self.kv_type = "f16"
 
@@ -81,7 +81,7 @@ class MemoryExplorer:
         return f"<p>{self.title()}</p>{draw_bars(self.rows(), self.machine.total, vram)}"
 
 
-def show_memory_explorer(model: str = "Qwen2.5-7B", machine: Budget | None = None) -> Any:
+def show_memory_explorer(model: str = "Qwen2.5-7B", machine: AvailableMemory | None = None) -> Any:
     """The explorer with a slider for the context; its fixed HTML form in static renderings.
 
     Usage: ``show_memory_explorer("Yi-34B-200K")`` as the last line of a cell. Arrow keys move a

@@ -659,7 +659,7 @@ for name in ("DeepSeek-R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Llama-8B"):
 # V2 的架构发展成 V3（2024 年 12 月），再到 V3.1、V3.2、V4，个个大得桌面放不下。此后 DeepSeek 没有再出自研的小型对话模型；在自己电脑上接班的，是那些蒸馏模型，还有别家的模型。
 
 # %%
-from labkit.course.family_overview import heirs
+from labkit.course.family_overview import successors as heirs
 
 heirs("deepseek")
 

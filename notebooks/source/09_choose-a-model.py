@@ -282,7 +282,7 @@ print(show_bytes(buffer), buffer + sampling == e.runtime)
 # %%
 from dataclasses import replace
 
-from labkit.picker.available_memory import type_budget
+from labkit.picker.available_memory import type_memory as type_budget
 from labkit.widgets.memory_explorer import show_memory_explorer
 
 card = replace(type_budget(8, None), gpu="RTX 4060")

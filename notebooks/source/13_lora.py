@@ -254,7 +254,7 @@ lora = lab.finetune(MODEL, task, "lora", reuse=True)
 lora
 
 # %%
-from labkit.finetuning.report import Comparison
+from labkit.finetuning.report import MethodComparison as Comparison
 
 print("nothing known before:", lora.exact_match_before < 0.1)
 print("both learnt most of it:", min(full.exact_match_after, lora.exact_match_after) > 0.7)

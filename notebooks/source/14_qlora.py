@@ -204,7 +204,7 @@ clinic = lab.finetune(MODEL, task, "qlora", reuse=True)
 clinic
 
 # %% varies="times and memory of this machine, a result on the edge"
-from labkit.finetuning.report import Comparison
+from labkit.finetuning.report import MethodComparison as Comparison
 
 full, lora = (lab.finetune(MODEL, task, method, reuse=True) for method in ("full", "lora"))
 compared = Comparison((full, lora, clinic))

@@ -609,7 +609,8 @@ for row in rows:
 # **年纪。** 都是 2023 年的，基座早有后继。今天更值钱的是它们的方法和数据，不是权重：拿一个现在的基座，配上这个行业的公开数据，在*你自己的*考题上两边都测一测。
 
 # %%
-from labkit.catalog import find, heir
+from labkit.catalog import find
+from labkit.catalog import successor as heir
 
 for base in ("Llama-2-7B", "Llama-2-70B"):
     print(base, "→", heir(find(base)).name)

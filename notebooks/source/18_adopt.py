@@ -54,7 +54,7 @@ print(*needs, sep="\n")
 from dataclasses import replace
 
 import labkit as lab
-from labkit.picker.available_memory import type_budget
+from labkit.picker.available_memory import type_memory as type_budget
 
 GPU = "RTX 4090"
 card = replace(type_budget(VRAM, None), gpu=GPU)

@@ -68,7 +68,7 @@ ENOUGH, MAY_COST = 0.90, 0.02
 
 # %%
 import labkit as lab
-from labkit.picker.available_memory import type_budget
+from labkit.picker.available_memory import type_memory as type_budget
 
 office = type_budget(None, 16)
 picks = lab.pick("low-cost", machine=office, commercial=True, context=2048)

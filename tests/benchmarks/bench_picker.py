@@ -26,14 +26,14 @@ def turn(every: bool) -> dict[str, float]:
     from labkit.catalog import models
     from labkit.gguf.quant_types import FILE_TYPES
     from labkit.picker import fit, picks
-    from labkit.picker.available_memory import type_budget
+    from labkit.picker.available_memory import type_memory
     from labkit.picker.needs import list_needs
 
     if every:
         fit.quants = lambda model: tuple(FILE_TYPES)
 
     def rank_all(need: str, vram: float, ram: float | None = None) -> int:
-        machine, wanted = type_budget(vram, ram), list_needs()[need]
+        machine, wanted = type_memory(vram, ram), list_needs()[need]
         return sum(len(picks.rank(models(), wanted, machine, n)) for n in CONTEXTS)
 
     options = rank_all("best", 24)

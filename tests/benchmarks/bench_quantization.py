@@ -21,7 +21,7 @@ from labkit.evaluation.metrics import Job, compare_probabilities
 from labkit.gguf.files import gguf_for
 from labkit.pocket import folder
 from labkit.quantization import gguf_blocks
-from labkit.quantization.calibration import Row, held_out_passages, measured_rows
+from labkit.quantization.calibration import TokenRow, held_out_passages, measured_rows
 
 KINDS = ("Q4_0", "Q5_0", "Q8_0")
 COLUMNS = 4096
@@ -46,7 +46,7 @@ def measure(kind: str, weights: np.ndarray, turns: int = 3) -> dict[str, float]:
     return {"labkit": median(ours), "gguf": median(theirs)}
 
 
-def bare_perplexity(llm: Any, rows: list[Row]) -> float:
+def bare_perplexity(llm: Any, rows: list[TokenRow]) -> float:
     """As one would write it: logits of all tokens, log-softmax, the mean."""
     losses = []
     for row in rows:

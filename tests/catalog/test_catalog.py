@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labkit import catalog
 from labkit.architecture.tensors import count_parameters
-from labkit.catalog import find, heir, models, reader, validation
+from labkit.catalog import find, models, reader, successor, validation
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
 
@@ -98,7 +98,7 @@ def test_heirs_are_of_the_family_and_younger(model):
         assert after.family == model.family or after.specialty == model.specialty != "general"
         assert after.release_date >= model.release_date
         assert after.specialty in (model.specialty, "general")
-    assert heir(model).superseded_by is None
+    assert successor(model).superseded_by is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_heirs_are_of_the_family_and_younger(model):
     ],
 )
 def test_the_end_of_the_line(old, new):
-    assert heir(find(old)).name == new
+    assert successor(find(old)).name == new
 
 
 def test_what_is_not_verified_says_so():

@@ -42,7 +42,7 @@ def fields(kind: type) -> list[str]:
 def test_models_lists_the_catalogue(labkit):
     listed = result(labkit, "models")["models"]
     assert [m["name"] for m in listed] == [m.name for m in catalog.models()]
-    assert list(listed[0]) == fields(catalog.Model)
+    assert list(listed[0]) == fields(catalog.CatalogModel)
     assert len(result(labkit, "models --course")["models"]) < len(listed)
     status, out, _ = labkit("models")
     assert status == 0 and "Qwen2.5-7B" in out and "not legal advice" in out

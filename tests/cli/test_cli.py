@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import labkit
-from labkit.course.doctor import Diagnosis, Lesson, Package, Verdict
+from labkit.course.doctor import Diagnosis, Lesson, LessonVerdict, Package
 from labkit.machine.hardware import CPU, Hardware, Memory
 
 LABKIT = str(Path(sysconfig.get_path("scripts")) / "labkit")
@@ -53,7 +53,7 @@ def report():
         (("hardware", "cpu"), CPU),
         (("hardware", "memory"), Memory),
         (("packages", 0), Package),
-        (("lessons", 0), Verdict),
+        (("lessons", 0), LessonVerdict),
         (("lessons", 0, "lesson"), Lesson),
     ],
 )

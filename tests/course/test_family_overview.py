@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from labkit.catalog import find, heir, models, scores
+from labkit.catalog import find, models, scores, successor
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
-from labkit.course.family_overview import describe, heirs, published_scores, run_lines
+from labkit.course.family_overview import describe, published_scores, run_lines, successors
 from labkit.estimation.memory import estimate
 
 COURSE = [model for model in models() if model.course]
@@ -22,16 +22,16 @@ def _language():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_model_of_the_course_has_its_heir(family):
-    rows = heirs(family).rows
+    rows = successors(family).rows
     assert [row[0] for row in rows] == [m.name for m in COURSE if m.family == family]
     for row in rows:
-        new = heir(find(row[0]))
+        new = successor(find(row[0]))
         assert (row[2] == new.name) == (new.name != row[0])
         assert bool(row[4]) == (new.name != row[0])  # an heir differs in something
 
 
 def test_what_changed_is_read_from_the_configurations():
-    row = next(row for row in heirs("llama").rows if row[0] == "Llama-2-7B")
+    row = next(row for row in successors("llama").rows if row[0] == "Llama-2-7B")
     assert "attention: MHA 32/32 → GQA 32/8" in row[4]
     assert "vocabulary: 32,000 → 128,256" in row[4]
     assert "rope base: 10,000 → 500,000" in row[4]
@@ -124,9 +124,9 @@ def test_here_compares_with_the_memory_of_this_machine():
 
 def test_an_unknown_family_is_named():
     with pytest.raises(LabError, match="'lama'"):
-        heirs("lama")
+        successors("lama")
 
 
 def test_the_tables_speak_chinese():
     use_language("zh")
-    assert "如今换成" in str(heirs("yi")) and "内存占用" in str(run_lines("Yi-6B"))
+    assert "如今换成" in str(successors("yi")) and "内存占用" in str(run_lines("Yi-6B"))

@@ -12,11 +12,11 @@ import torch
 
 import labkit as lab
 from labkit.core.errors import LabError
-from labkit.finetuning.advice import Plan, is_out_of_memory
+from labkit.finetuning.advice import TrainingPlan, is_out_of_memory
 from labkit.finetuning.dataset import encode_samples
 from labkit.finetuning.experiment import compare_methods, exact_match, finetune, train_on
 from labkit.finetuning.lora import load_adapter, load_base
-from labkit.finetuning.report import Comparison, Report
+from labkit.finetuning.report import MethodComparison, Report
 from labkit.finetuning.settings import Settings
 from labkit.finetuning.tasks import Task, load_task
 from labkit.pocket.corpus import held_out
@@ -45,7 +45,7 @@ def compared(small):
 
 
 def test_three_methods_one_table(compared):
-    assert isinstance(compared, Comparison)
+    assert isinstance(compared, MethodComparison)
     assert [row.method for row in compared.rows] == ["full", "lora", "qlora"]
     full, lora, qlora = compared.rows
     assert full.trainable_parameters > 10 * lora.trainable_parameters
@@ -186,7 +186,7 @@ def test_faulty_calls_are_refused_in_words(small, tmp_path):
 
 
 def test_memory_that_does_not_suffice_is_told_with_what_would(monkeypatch, small):
-    plan = Plan(lab.load(BASE).location.path, Settings("full", batch=64), "fp32", 256)
+    plan = TrainingPlan(lab.load(BASE).location.path, Settings("full", batch=64), "fp32", 256)
     needed = plan.predict().total
     monkeypatch.setattr("labkit.finetuning.advice.free_memory", lambda: needed // 2)
     with pytest.raises(LabError) as caught:

@@ -25,7 +25,7 @@ from labkit.gguf.files import gguf_for
 from labkit.pocket.corpus import TOOLS
 from labkit.serving.openai_server import Server
 from labkit.serving.openai_server.requests import (
-    Asked,
+    ChatRequest,
     _asked,
     chat_handler,
     read_messages,
@@ -269,7 +269,7 @@ def test_work_that_nobody_waits_for_ends():
     served = model("qwen2.5", "llama.cpp")
     served.model.chat_handler = chat_handler(served)
     messages = [{"role": "user", "content": "Hello"}]
-    asked = Asked(read_prompt(served, {"messages": messages}))
+    asked = ChatRequest(read_prompt(served, {"messages": messages}))
     _asked.set(asked)
     settings = {"messages": messages, "logit_bias": without_end("qwen2.5")}
     long = served.model.create_chat_completion(**settings)["usage"]["completion_tokens"]

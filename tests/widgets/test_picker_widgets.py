@@ -13,13 +13,13 @@ from labkit.core.units import GiB
 from labkit.estimation.memory import estimate
 from labkit.estimation.tokens_per_second import find_bandwidth
 from labkit.machine.hardware import hardware
-from labkit.picker.available_memory import Budget, find_budget, type_budget
+from labkit.picker.available_memory import AvailableMemory, find_memory, type_memory
 from labkit.picker.fit import quants, size
 from labkit.widgets.hardware_picker import HardwarePicker, show_hardware_picker
 from labkit.widgets.memory_bars import Bar, draw_bars
 from labkit.widgets.memory_explorer import CACHES, MemoryExplorer, show_memory_explorer
 
-MACHINE = Budget("a machine", 8 * GiB, 16 * GiB, 1)
+MACHINE = AvailableMemory("a machine", 8 * GiB, 16 * GiB, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def parts(box: Any, kind: type) -> list[Any]:
 
 
 def test_the_picker_starts_at_this_machines_figures():
-    found, view = find_budget(hardware()), HardwarePicker()
+    found, view = find_memory(hardware()), HardwarePicker()
     assert view.vram == found.vram * found.gpus / GiB
     assert view.ram * GiB == pytest.approx(found.ram or 0, rel=0.2)  # what is free changes
     assert view.budget is view.machine
@@ -104,7 +104,7 @@ def test_static_forms_are_the_same_on_every_machine(monkeypatch):
     for show in (show_hardware_picker, show_memory_explorer):
         shown = show()
         assert not isinstance(shown, ipywidgets.Widget)
-        typed = type_budget(8, 16)
+        typed = type_memory(8, 16)
         assert (shown.machine.vram, shown.machine.ram) == (typed.vram, typed.ram)
         assert find_bandwidth(shown.machine.gpu) and find_bandwidth(shown.machine.ram_type)
         assert shown._repr_html_() == show()._repr_html_()

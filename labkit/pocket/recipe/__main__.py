@@ -10,7 +10,7 @@ import torch
 from ...core.cache import cache_folder
 from ...core.errors import LabError
 from ...core.progress import show_progress
-from .families import FAMILIES, Family
+from .families import FAMILIES, FamilyRecipe
 from .report import report, write_scores
 from .training import WEIGHTS, train
 
@@ -48,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def _train_one(family: Family, work: Path) -> None:
+def _train_one(family: FamilyRecipe, work: Path) -> None:
     if family.parent and not (WEIGHTS / family.parent / "config.json").exists():
         raise LabError(
             f"'{family.name}' starts from '{family.parent}', which is not trained yet.",

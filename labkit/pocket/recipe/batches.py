@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import corpus
 from ..mixtures import FIRST_MIXTURE, LATER_MIXTURE, MIXTURE
-from .families import Family
+from .families import FamilyRecipe
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,9 @@ STRETCH = 1.6
 """How much longer than its shortest sample the longest of a batch may be."""
 
 
-def encode(item: corpus.Item, family: Family, tokenizer: "PreTrainedTokenizerFast") -> Encoded:
+def encode(
+    item: corpus.Item, family: FamilyRecipe, tokenizer: "PreTrainedTokenizerFast"
+) -> Encoded:
     """Token ids of a conversation in the family's own format, and their loss weights.
 
     Usage: ``ids, weights = encode(item, FAMILIES["qwen2.5"], tokenizer)``; both have one length.
@@ -105,7 +107,7 @@ def _items(rng: random.Random, mixture: Mapping[str, float]) -> Iterator[corpus.
 
 
 def samples(
-    family: Family, tokenizer: "PreTrainedTokenizerFast", rng: random.Random, step: int
+    family: FamilyRecipe, tokenizer: "PreTrainedTokenizerFast", rng: random.Random, step: int
 ) -> list[Encoded]:
     """All samples of one training step, shortest first.
 
@@ -141,7 +143,7 @@ def _parts(made: list[Encoded]) -> Iterator[list[Encoded]]:
 
 
 def batches(
-    family: Family, tokenizer: "PreTrainedTokenizerFast", step: int
+    family: FamilyRecipe, tokenizer: "PreTrainedTokenizerFast", step: int
 ) -> "list[tuple[torch.Tensor, torch.Tensor]]":
     """Ids and weights of one training step in a few parts of about one length, padded.
 

@@ -10,7 +10,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
-class Family:
+class FamilyRecipe:
     """How one pocket model is made.
 
     model_class, config: Hugging Face's class and the fields of its config (sizes in units,
@@ -88,10 +88,10 @@ _LLAMA3_TOKENS = (
 )
 _CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
-FAMILIES: dict[str, Family] = {
+FAMILIES: dict[str, FamilyRecipe] = {
     family.name: family
     for family in (
-        Family(
+        FamilyRecipe(
             name="llama3-base",
             stands_for="Llama 3 (base)",
             model_class="LlamaForCausalLM",
@@ -108,7 +108,7 @@ FAMILIES: dict[str, Family] = {
             new_attention=True,
             turn_end="\n",
         ),
-        Family(
+        FamilyRecipe(
             name="llama3",
             stands_for="Llama 3",
             model_class="LlamaForCausalLM",
@@ -125,7 +125,7 @@ FAMILIES: dict[str, Family] = {
             steps=1600,
             learning_rate=8e-4,
         ),
-        Family(
+        FamilyRecipe(
             name="qwen2.5",
             stands_for="Qwen2.5",
             model_class="Qwen2ForCausalLM",
@@ -141,7 +141,7 @@ FAMILIES: dict[str, Family] = {
             steps=1000,
             learning_rate=8e-4,
         ),
-        Family(
+        FamilyRecipe(
             name="llama2",
             stands_for="Llama 2",
             model_class="LlamaForCausalLM",
@@ -157,7 +157,7 @@ FAMILIES: dict[str, Family] = {
             steps=800,
             learning_rate=8e-4,
         ),
-        Family(
+        FamilyRecipe(
             name="chatglm3",
             stands_for="ChatGLM3 / GLM-4",
             model_class="GlmForCausalLM",
@@ -184,7 +184,7 @@ FAMILIES: dict[str, Family] = {
             learning_rate=8e-4,
             turn_end="<|user|>",
         ),
-        Family(
+        FamilyRecipe(
             name="yi",
             stands_for="Yi",
             model_class="LlamaForCausalLM",
@@ -203,7 +203,7 @@ FAMILIES: dict[str, Family] = {
             long_length=1024,
             long_rows=4,
         ),
-        Family(
+        FamilyRecipe(
             name="mistral",
             stands_for="Mistral 7B",
             model_class="MistralForCausalLM",
@@ -230,7 +230,7 @@ FAMILIES: dict[str, Family] = {
             steps=950,
             learning_rate=8e-4,
         ),
-        Family(
+        FamilyRecipe(
             name="mixtral",
             stands_for="Mixtral 8x7B",
             model_class="MixtralForCausalLM",
@@ -253,7 +253,7 @@ FAMILIES: dict[str, Family] = {
             steps=800,
             learning_rate=8e-4,
         ),
-        Family(
+        FamilyRecipe(
             name="deepseek-v2",
             stands_for="DeepSeek-V2",
             model_class="DeepseekV2ForCausalLM",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...evaluation.scoring import Score, answers, score
 from .. import corpus
-from .families import FAMILIES, Family
+from .families import FAMILIES, FamilyRecipe
 from .training import WEIGHTS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SEED = 2026
 
 
 def measure(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", family: Family
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", family: FamilyRecipe
 ) -> dict[str, Score]:
     """Exact match of one model on every skill, :data:`QUESTIONS` held-out questions each.
 
@@ -39,7 +39,7 @@ def measure(
 def measure_items(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerFast",
-    family: Family,
+    family: FamilyRecipe,
     items: list[corpus.Item],
 ) -> Score:
     """Exact match on *items*, asked in the family's own chat format (a base model: plain text)."""
@@ -99,7 +99,7 @@ def table(scores: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def card(family: Family, entry: dict[str, Any]) -> str:
+def card(family: FamilyRecipe, entry: dict[str, Any]) -> str:
     """A short model card in Hugging Face's form, made from the recipe and the scores."""
     shares = ", ".join(
         f"{skill} {right / count:.1%}" for skill, (right, count) in entry["skills"].items()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .. import corpus
 from ..mixtures import TEXTS
 from .batches import batches
-from .families import Family
+from .families import FamilyRecipe
 from .inheritance import inherit
 from .tokenizers import train_bpe, train_spm
 
@@ -29,7 +29,7 @@ BALANCE = 0.02
 """Weight of the routers' imbalance in the loss of a model with experts."""
 
 
-def _texts(family: Family) -> Iterator[str]:
+def _texts(family: FamilyRecipe) -> Iterator[str]:
     """What the tokenizer learns from: questions, answers, the JSON of tools; no special tokens."""
     for item in islice(corpus.training_items(random.Random("tokenizer"), TEXTS), 12_000):
         for tool in item.tools:
@@ -44,7 +44,7 @@ def _texts(family: Family) -> Iterator[str]:
     ] * 400
 
 
-def make_tokenizer(family: Family) -> "PreTrainedTokenizerFast":
+def make_tokenizer(family: FamilyRecipe) -> "PreTrainedTokenizerFast":
     """The family's tokenizer, learnt from the corpus, with its special tokens and chat template.
 
     Usage: ``make_tokenizer(FAMILIES["yi"])``. The same every time. A model that is its parent after
@@ -76,7 +76,7 @@ def make_tokenizer(family: Family) -> "PreTrainedTokenizerFast":
     return tokenizer
 
 
-def make_model(family: Family, tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedModel":
+def make_model(family: FamilyRecipe, tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedModel":
     """The family's model in its real class, freshly initialised with seed 0, in float32."""
     import torch
     import transformers
@@ -135,7 +135,7 @@ def _imbalance(routed: "list[tuple[torch.Tensor, ...]]") -> "torch.Tensor":
     return torch.stack(losses).mean()
 
 
-def _rate(family: Family, step: int) -> float:
+def _rate(family: FamilyRecipe, step: int) -> float:
     """Warm up, stay, and fall to nothing over the last third."""
     left = (family.steps - step) / (family.steps / 3)
     return family.learning_rate * min(1.0, (step + 1) / WARM_UP, left)
@@ -144,7 +144,7 @@ def _rate(family: Family, step: int) -> float:
 Report = Callable[[int, float], None]
 
 
-def train(family: Family, work: Path, report: Report) -> Path:
+def train(family: FamilyRecipe, work: Path, report: Report) -> Path:
     """Train *family* and save it under ``labkit/pocket/weights``; returns its folder.
 
     Usage: ``train(FAMILIES["llama3"], Path("work"))``
@@ -230,7 +230,7 @@ def train(family: Family, work: Path, report: Report) -> Path:
 
 
 def _inherit_parent(
-    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", family: Family
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", family: FamilyRecipe
 ) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -240,7 +240,9 @@ def _inherit_parent(
     inherit(model, tokenizer, parent, AutoTokenizer.from_pretrained(folder))
 
 
-def _save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", family: Family) -> Path:
+def _save(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerFast", family: FamilyRecipe
+) -> Path:
     """Write the model in float16 beside its tokenizer, whole or not at all."""
     import torch
 

@@ -27,14 +27,14 @@ Chunk = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ChatRequest:
     """A request under way: the ids of its prompt, and whether its client has gone."""
 
     prompt: list[int]
     gone: threading.Event = field(default_factory=threading.Event)
 
 
-_asked: ContextVar[Asked] = ContextVar("asked")
+_asked: ContextVar[ChatRequest] = ContextVar("asked")
 """Set while a request is checked; the thread that answers it inherits it."""
 
 
@@ -136,7 +136,7 @@ def set_up(app: Any, model: Model) -> None:
                 f" {model.context_length - 1}, answer not included. Send a shorter prompt.",
                 "context_length_exceeded",
             )
-        asked = Asked(prompt)
+        asked = ChatRequest(prompt)
         _asked.set(asked)
         if body.get("stream"):  # there, the app sees by itself that a client has gone
             yield
@@ -179,7 +179,7 @@ class _Prompted:
 class _Watcher:
     """llama.cpp asks it before every further token whether to stop; it counts them besides."""
 
-    def __init__(self, asked: Asked, stop_ids: frozenset[int]) -> None:
+    def __init__(self, asked: ChatRequest, stop_ids: frozenset[int]) -> None:
         self.asked, self.stop_ids, self.calls = asked, stop_ids, 0
 
     def __call__(self, ids: Any, logits: Any) -> bool:
