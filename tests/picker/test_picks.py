@@ -77,7 +77,7 @@ def test_a_smaller_context_never_removes_a_model(need, vram, context):
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from([m.name for m in models()]), st.floats(4, 100), st.floats(8, 200))
 def test_the_figures_are_those_of_estimate(name, vram, ram):
-    model, machine = find(name), picks.type_budget(vram, ram)
+    model, machine = find(name), picks.type_memory(vram, ram)
     quant = quants(model)[-1]
     placed = place(model, quant, 2048, machine)
     e = estimate(name, quant=quant, context=2048, vram=machine.vram)
@@ -286,7 +286,7 @@ def test_an_absurd_context_is_named(context):
 
 @cache
 def fits(name: str, vram: float, ram: float | None = None, finest: str = "Q4_K_M") -> bool:
-    model, machine = find(name), picks.type_budget(vram, ram)
+    model, machine = find(name), picks.type_memory(vram, ram)
     wanted = quants(model)[: quants(model).index(finest) + 1]
     return any(place(model, quant, 4096, machine) for quant in wanted)
 
@@ -307,7 +307,7 @@ def test_the_rules_of_thumb_come_out_as_results(vram, fitting, too_large):
 
 def test_70b_on_24_gb_only_with_offload_or_in_2_bits():
     assert fits("Llama-2-70B", 24, ram=64)
-    placed = place(find("Llama-2-70B"), "Q4_K_M", 4096, picks.type_budget(24, 64))
+    placed = place(find("Llama-2-70B"), "Q4_K_M", 4096, picks.type_memory(24, 64))
     assert placed and 0 < (placed.n_gpu_layers or 0) < placed.n_layers
     assert not fits("Llama-2-70B", 24, finest="Q3_K_S")
     assert fits("Llama-2-70B", 24, finest="IQ2_S")
