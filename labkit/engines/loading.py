@@ -34,7 +34,8 @@ def load(
     float32 (4 bytes a weight) on a CPU. n_gpu_layers: llama.cpp only; -1 puts all layers on the
     GPU where the build has one. Raises LabError when it cannot be found, read or run.
     """
-    location = name if isinstance(name, Location) else locate(name)
+    location = locate(name)
+    location.config  # noqa: B018 - a broken one is said here, in the same words for every engine
     engine = engine or ("llama.cpp" if location.kind == "gguf" else "transformers")
     if engine == "transformers":
         from .transformers import TransformersModel

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import LabError
-from ..core.i18n import t
 from ..engines import Model, load
 from ..finetuning.dataset import MULTIPLE, answer_segments, encode_sample, encode_samples
-from ..finetuning.experiment import read_settings
+from ..finetuning.experiment import locate_base, read_settings
 from ..finetuning.lora import check_targets
 from ..finetuning.settings import Settings, SettingsOptions, default_precision
 from ..finetuning.tasks import Task, load_task
-from ..hub.resolver import locate
 
 if TYPE_CHECKING:
     from ..pocket.corpus import Item
@@ -73,15 +70,7 @@ def settle_job(
 
     Usage: ``settle_job("clinic", "pocket/qwen2.5", "lora", {"steps": 100})``
     """
-    location = locate(model)
-    if location.kind == "gguf":
-        raise LabError(
-            t(
-                f"'{model}' is a GGUF file and cannot be tuned.",
-                f"'{model}' 是 GGUF 文件，不能微调。",
-            ),
-            t("Name the Hugging Face model.", "请指定对应的 Hugging Face 模型。"),
-        )
+    location = locate_base(model)
     settings = read_settings(location, method, options)
     loaded, task = load(location, "transformers"), load_task(task)
     if method != "full" and settings.targets != "all-linear":

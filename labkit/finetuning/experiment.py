@@ -140,7 +140,7 @@ def train_on(
     others. validation: watched for the best step. reuse: take the adapter of the same call from
     the cache. options: as in :func:`finetune`; method "lora" or "qlora". Raises as that does.
     """
-    location = locate(model)
+    location = locate_base(model)
     settings = read_settings(location, method, options)
     dtype = DTYPES[settings.precision or default_precision(settings.method)]
     parts = (base_digest(location), settings, dtype, tuple(samples), tuple(validation))
@@ -157,6 +157,24 @@ def train_on(
         save_adapter(trained, folder)
         shutil.rmtree(work)
         return trained
+
+
+def locate_base(model: str | Path) -> Location:
+    """A model that can be tuned: a Hugging Face folder whose config can be read.
+
+    Usage: ``locate_base("pocket/qwen2.5").path``. Raises LabError for a GGUF file.
+    """
+    location = locate(model)
+    if location.kind == "gguf":
+        raise LabError(
+            t(
+                f"'{model}' is a GGUF file and cannot be tuned.",
+                f"'{model}' 是 GGUF 文件，不能微调。",
+            ),
+            t("Name the Hugging Face model.", "请指定对应的 Hugging Face 模型。"),
+        )
+    location.config  # noqa: B018 - a broken one is said before anything else is asked of it
+    return location
 
 
 def read_settings(location: Location, method: str, options: SettingsOptions) -> Settings:
@@ -201,7 +219,7 @@ class _Job:
         options: SettingsOptions,
         out: str | Path | None,
     ) -> "_Job":
-        location = locate(model)
+        location = locate_base(model)
         settings = read_settings(location, method, options)
         if out is None:
             made_of = digest(f"{model} {task.digest} {settings}", [location.path / "config.json"])

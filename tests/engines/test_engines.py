@@ -168,7 +168,7 @@ def test_what_cannot_be_loaded_is_said_in_words(tmp_path):
 
 def test_a_broken_config_is_said_before_an_engine_is_chosen(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": ')
-    with pytest.raises(LabError, match="is not valid JSON"):
+    with pytest.raises(LabError, match="is no valid configuration"):
         default_engine(locate(tmp_path))
 
 

@@ -241,7 +241,7 @@ def test_formats_may_be_written_in_any_case() -> None:
 def test_a_broken_config_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": ')
     for form in ("nf4", "Q4_0"):
-        with pytest.raises(LabError, match="is not valid JSON"):
+        with pytest.raises(LabError, match="is no valid configuration"):
             quantize(tmp_path, form)
 
 
