@@ -1,5 +1,1 @@
-"""The ``labkit`` command: one file a command, and the shared console beside them."""
-
-from .entry import main, run
-
-__all__ = ["main", "run"]
+"""The ``labkit`` command: one file a command, ``entry`` before them, ``console`` beside them."""

@@ -1,204 +1,35 @@
 """``labkit …`` in a terminal: parse, call, print. Exit 0 done, 1 could not, 2 wrong usage.
 
-A command is a short function below: it imports what it needs inside, hands its arguments to the
-Python function of the same name and shows the result; with ``--json`` it prints one object.
+A command is a file of this folder: its name, HELP, and ``command``, a short function that imports
+what it needs inside, hands its arguments to the Python function of the same name and shows the
+result; with ``--json`` it prints one object. Where a command has commands of its own, ``app`` takes
+the place of ``command``. Only the file of the command asked for is imported.
 """
 
 import itertools
 import os
+import signal
 import sys
 import traceback
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from ..core.errors import LabError
 from ..core.i18n import Language, t, use_language
-from . import choosing, deploying, quantizing, sharing, teaching, tuning
-from .console import Json, ModelName, both, make_table, print_json, say
+from .console import both
 
-if TYPE_CHECKING:
-    from ..course.doctor import Diagnosis
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help=both(
-        "Open language models on your own computer: talk to them, measure them, tune them.",
-        "在自己的电脑上使用开源大语言模型：对话、测量、微调。",
-    ),
-)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        import labkit
-
-        print(f"labkit {labkit.__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def options(
-    debug: Annotated[
-        bool,
-        typer.Option(
-            "--debug",
-            help=both("Show the traceback of an error.", "出错时显示完整的回溯信息。"),
-        ),
-    ] = False,
-    lang: Annotated[
-        Literal["en", "zh"] | None,
-        typer.Option("--lang", help=both("Language of messages.", "消息使用的语言。")),
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            callback=_show_version,
-            is_eager=True,
-            help=both("Show the version and exit.", "显示版本号后退出。"),
-        ),
-    ] = False,
-) -> None:
-    """main() has already acted on debug and lang; here they are checked and documented."""
-
-
-@app.command(
-    help=both(
-        "This computer: what is installed, what works, what to do.",
-        "检查本机：装了什么，能做什么，还缺什么。",
-    )
-)
-def doctor(
-    audience: Annotated[
-        Literal["class"] | None,
-        typer.Option("--for", help=both("Only what a class needs.", "只检查上课要用的。")),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    from ..course.doctor import diagnose
-    from ..machine.hardware import hardware
-
-    diagnosis = diagnose(hardware())
-    if audience:
-        return _show_preflight(diagnosis, as_json)
-    if as_json:
-        return print_json(diagnosis)
-    from rich.console import Console
-
-    console = Console()
-    console.print(make_table((t("This computer", "本机"), ""), diagnosis.hardware.rows()))
-    absent = {True: "?", False: t("missing", "未安装")}
-    packages = [
-        (package.name, package.version or absent[package.installed], package.extra or "")
-        for package in diagnosis.packages
-    ]
-    console.print(
-        make_table((t("Package", "软件包"), t("Version", "版本"), t("Extra", "附加组件")), packages)
-    )
-    runs = {True: t("runs", "可以运行"), False: t("cannot run", "无法运行")}
-    lessons = [
-        (v.lesson.id, str(v.lesson.title), runs[v.runs], "\n".join(v.reasons))
-        for v in diagnosis.lessons
-    ]
-    console.print(
-        make_table((t("Lesson", "课"), "", t("Here", "在本机"), t("Why", "原因")), lessons)
-    )
-    for sentence in diagnosis.advice:
-        console.print(sentence, markup=False, highlight=False)
-
-
-def _show_preflight(diagnosis: "Diagnosis", as_json: bool) -> None:
-    from ..course.preflight import check_class
-
-    found = check_class(diagnosis)
-    if as_json:
-        print_json(found)
-    else:
-        for point in found.points:
-            say(f"{'✔' if point.fine else '✘'} {point.name}: {point.words}")
-    if not found.ready:
-        raise typer.Exit(1)
-
-
-@app.command(help=both("Talk to a model.", "与模型对话。"))
-def chat(
-    model: ModelName = "pocket/qwen2.5",
-    prompt: Annotated[
-        str | None,
-        typer.Argument(
-            help=both(
-                "One question; - reads it from stdin; none begins a conversation.",
-                "单个问题；- 表示从标准输入读取；不填则进入对话。",
-            )
-        ),
-    ] = None,
-    engine: Annotated[
-        Literal["llama.cpp", "transformers"] | None,
-        typer.Option(help=both("What runs it.", "用什么引擎运行。")),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(help=both("A system prompt.", "系统提示词。"))
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option(help=both("0: always the likeliest token.", "0：总是取最可能的词元。"))
-    ] = 0.0,
-    top_p: Annotated[
-        float, typer.Option(help=both("Probability to draw from.", "采样所用的累积概率。"))
-    ] = 1.0,
-    top_k: Annotated[
-        int, typer.Option(help=both("Tokens to draw from; 0: all.", "采样候选数；0 表示全部。"))
-    ] = 0,
-    seed: Annotated[int, typer.Option(help=both("Of the draw.", "随机种子。"))] = 0,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(help=both("Longest answer, in tokens.", "回答最多多少个词元。"))
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    from ..conversation.session import chat as begin
-    from .terminal import print_answer, talk
-
-    if as_json and prompt is None:
-        raise typer.BadParameter(t("--json needs a prompt.", "--json 需要给出问题。"))
-    opened = begin(
-        model,
-        engine,
-        system=system,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        seed=seed,
-        max_new_tokens=max_new_tokens,
-    )
-    if opened.note:
-        print(opened.note, file=sys.stderr)
-    if prompt is None:
-        return talk(opened)
-    prompt = sys.stdin.read().strip() if prompt == "-" else prompt
-    if as_json:
-        opened(prompt)
-        print_json(opened.reply)
-    else:
-        print_answer(opened, prompt)
-    if opened.reply and opened.reply.finish_reason == "interrupted":
-        raise KeyboardInterrupt
-
-
-app.add_typer(choosing.app)
-app.add_typer(quantizing.app)
-app.add_typer(tuning.app)
-app.add_typer(deploying.app)
-app.add_typer(sharing.app)
-app.add_typer(teaching.app)
-
-
-# --- from the command line to the commands ----------------------------------------------------
+COMMANDS = (
+    "doctor", "models", "estimate", "pick", "costs", "chat", "quantize", "finetune", "serve",
+    "bench-serve", "app", "export", "mirror", "bundle", "lessons", "progress",
+)  # fmt: skip
+"""In the order in which the help lists them; a file each."""
 
 
 def main() -> None:
-    """What ``labkit`` runs: no traceback for what the user did, unless ``--debug``."""
+    """Run the arguments of this process. Usage: ``labkit doctor``"""
     sys.exit(run(sys.argv[1:]))
 
 
@@ -216,7 +47,8 @@ def run(arguments: list[str]) -> int:
     try:
         try:
             _refuse_broken_text(arguments)
-            command = typer.main.get_command(app)
+            wanted = rest[:1] if rest and rest[0] in COMMANDS else COMMANDS
+            command = typer.main.get_command(make_app(wanted))
             _speak(command)
             command(front + rest, prog_name="labkit")
         finally:
@@ -235,10 +67,75 @@ def run(arguments: list[str]) -> int:
             print(sentence, file=sys.stderr)
         return 1
     if status == 130:
+        _ignore_interrupts()
         print(t("Interrupted.", "已中断。"), file=sys.stderr)
     elif status == 2 and arguments:  # typer has said the same in English
         print(t("", "用法有误，请看：labkit --help"), end=t("", "\n"), file=sys.stderr)
     return status
+
+
+def make_app(names: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command line with some of the commands.
+
+    Usage: ``typer.testing.CliRunner().invoke(make_app(), ["doctor"])``
+    """
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=both(
+            "Open language models on your own computer: talk to them, measure them, tune them.",
+            "在自己的电脑上使用开源大语言模型：对话、测量、微调。",
+        ),
+    )
+    app.callback()(_options)
+    for name in names:
+        module: Any = import_module(f".{name.replace('-', '_')}", __package__)
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name, help=module.HELP)
+        else:
+            app.command(name, help=module.HELP)(module.command)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import labkit
+
+        print(f"labkit {labkit.__version__}")
+        raise typer.Exit()
+
+
+def _options(
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug", help=both("Show the traceback of an error.", "出错时显示完整的回溯信息。")
+        ),
+    ] = False,
+    lang: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option("--lang", help=both("Language of what is printed.", "输出使用的语言。")),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            help=both("Show the version and exit.", "显示版本号后退出。"),
+        ),
+    ] = False,
+) -> None:
+    """run() has already acted on debug and lang; here they are checked and documented."""
+
+
+def _ignore_interrupts() -> None:
+    """A second Ctrl-C has nothing left to end."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not in the main thread, where a test may be
+        return
 
 
 def _globals_first(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from labkit.cli import run
+from labkit.cli.entry import run
 
 SHORT = ["--max-new-tokens", "4"]
 

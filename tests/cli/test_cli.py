@@ -28,9 +28,13 @@ def shell(*command: str, lang: str = "en", **variables: str) -> subprocess.Compl
 def with_command(body: str) -> list[str]:
     """A Python command line whose labkit has one more command, `extra`."""
     code = (
-        "import sys, os, time\nfrom labkit.cli import entry as cli\n"
+        "import sys, os, time\nfrom labkit.cli import entry, start\n"
         "from labkit.core.errors import LabError\n"
-        f"@cli.app.command()\ndef extra():\n    {body}\ncli.main()\n"
+        f"def extra():\n    {body}\n"
+        "make_app = entry.make_app\n"
+        "def with_extra(names):\n"
+        "    app = make_app(())\n    app.command('extra')(extra)\n    return app\n"
+        "entry.make_app = with_extra\nstart.main()\n"
     )
     return [sys.executable, "-c", code]
 
@@ -98,10 +102,10 @@ def test_the_language_may_stand_anywhere(place):
 
 def test_help_speaks_the_readers_language():
     english, chinese = shell(LABKIT, "--help"), shell(LABKIT, "--help", "--lang", "zh")
-    assert "doctor" in english.stdout and "This computer" in english.stdout
-    assert "检查本机" in chinese.stdout and "This computer" not in chinese.stdout
+    assert "doctor" in english.stdout and "Check this computer" in english.stdout
+    assert "检查本机" in chinese.stdout and "Check this" not in chinese.stdout
     assert "\x1f" not in english.stdout + chinese.stdout
-    assert "输出一个 JSON 对象" in shell(LABKIT, "doctor", "-h", lang="zh").stdout
+    assert "把结果输出为一个 JSON 对象" in shell(LABKIT, "doctor", "-h", lang="zh").stdout
 
 
 def test_version():
@@ -216,12 +220,7 @@ def test_the_lists_of_public_names_agree_and_every_name_is_there():
         labkit.nosuch  # noqa: B018
 
 
-def test_no_public_name_is_hidden_by_a_module():
-    modules = {path.stem for path in Path(labkit.__file__).parent.iterdir()}
-    assert not modules & set(labkit.__all__)
-
-
-@pytest.mark.parametrize("code", ["import labkit", "from labkit import cli; cli.run(['-h'])"])
+@pytest.mark.parametrize("code", ["import labkit", "from labkit.cli.entry import run; run(['-h'])"])
 def test_import_and_help_bring_no_framework(code):
     heavy = {"torch", "transformers", "llama_cpp", "numpy", "pydantic_core", "ipywidgets"}
     if code == "import labkit":
@@ -239,4 +238,8 @@ def test_import_is_within_its_budget():
             times.append(time.perf_counter() - start)
         return min(times)
 
-    assert best("import labkit") - best("pass") < 0.15  # seconds; about 0.003 where written
+    assert best("import labkit") - best("pass") < 0.02  # seconds; about 0.003 where written
+
+
+def test_a_public_name_of_before_is_still_understood():
+    assert labkit.heirs is labkit.successors

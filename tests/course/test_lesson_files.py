@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from labkit.cli.entry import app
+from labkit.cli.entry import make_app
 from labkit.core.errors import LabError
 from labkit.course.lesson_files import copy_lessons, list_lesson_files
 
@@ -41,9 +41,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_command_says_how_many_and_prints_json(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["lessons", "copy", str(tmp_path / "a"), "--language", "en"])
+    done = CliRunner().invoke(make_app(), ["lessons", "copy", str(tmp_path / "a"), "--language", "en"])
     assert done.exit_code == 0 and "Copied" in done.output
-    done = CliRunner().invoke(app, ["lessons", "copy", str(tmp_path / "a"), "--json"])
+    done = CliRunner().invoke(make_app(), ["lessons", "copy", str(tmp_path / "a"), "--json"])
     found = json.loads(done.output)
     assert any(name.startswith("zh/") for name in found["copied"])
     assert any(name.startswith("en/") for name in found["kept"])

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labkit import exports, pocket
+from labkit import pocket
 from labkit.core.errors import LabError
 from labkit.engines import load
 from labkit.exports import axolotl, llamafactory
+from labkit.exports import writers as exports
 from labkit.finetuning.dataset import answer_segments, encode_sample, encode_samples
 from labkit.finetuning.lora import load_adapter, load_base
 from labkit.finetuning.tasks import Task, load_task
@@ -137,7 +138,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(arguments, options
 
 
 def labkit(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from labkit.cli import main; sys.argv[0] = 'labkit'; main()"
+    code = "import sys; from labkit.cli.start import main; sys.argv[0] = 'labkit'; main()"
     command = [sys.executable, "-c", code, "export", "pocket/qwen2.5", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 

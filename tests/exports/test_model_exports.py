@@ -15,10 +15,11 @@ import pytest
 import yaml
 from pocket_models import llama_cpp_ids, tokenizer, vocabulary
 
-from labkit import exports, pocket
+from labkit import pocket
 from labkit.conversation.chat_templates import end_of_turn, render
 from labkit.core.errors import LabError
 from labkit.engines import load
+from labkit.exports import writers as exports
 from labkit.exports.lora_gguf import write_lora_gguf
 from labkit.exports.prompt_shape import read_shape
 from labkit.exports.textgen import readable_json
@@ -489,7 +490,7 @@ def test_modal_itself_loads_the_script(adapter, tmp_path):
 
 
 def labkit(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    code = "import sys; from labkit.cli import main; sys.argv[0] = 'labkit'; main()"
+    code = "import sys; from labkit.cli.start import main; sys.argv[0] = 'labkit'; main()"
     command = [sys.executable, "-c", code, "export", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 

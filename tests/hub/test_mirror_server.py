@@ -151,30 +151,13 @@ def test_thirty_clients_fetch_at_once(mirror, tmp_path):
     print(f"30 clients, {30 * (source / WEIGHTS).stat().st_size / seconds / 1e6:.0f} MB/s")
 
 
-@pytest.mark.slow
-def test_olah_fetches_from_another_mirror_and_keeps_it(mirror, tmp_path):
-    """In an environment of its own, which labkit makes; the Hub's own client fetches from it."""
-    import huggingface_hub
-
-    from labkit.hub.olah import serve_olah
-
-    with serve_olah(port=8191, upstream=mirror.url) as url:
-        for n in range(2):
-            path = huggingface_hub.snapshot_download(
-                NAME, endpoint=url, cache_dir=tmp_path / f"theirs{n}"
-            )
-            source = pocket.folder("qwen2.5")
-            assert (Path(path) / WEIGHTS).read_bytes() == (source / WEIGHTS).read_bytes()
-    assert len(mirror.ranges(WEIGHTS)) == 1  # the second time it had them
-
-
 def test_the_command_serves_a_bundle(room):
     import json
 
     import huggingface_hub
 
     shutil.copytree(pocket.folder("qwen2.5"), room / "stick" / "models" / NAME)
-    code = "from labkit.cli import main; main()"
+    code = "from labkit.cli.start import main; main()"
     words = ["mirror", "--bundle", str(room / "stick"), "--port", "0", "--json"]
     command = [sys.executable, "-c", code, *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

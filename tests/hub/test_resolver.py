@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labkit import pocket
 from labkit.architecture import config_file
-from labkit.cli import run
+from labkit.cli.entry import run
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
 from labkit.estimation.memory import estimate

@@ -3,17 +3,26 @@
 import dataclasses
 import inspect
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import typer
 
 from labkit import catalog
-from labkit.cli import choosing, run
+from labkit.cli import entry
+from labkit.cli import pick as pick_command
+from labkit.cli.entry import run
+from labkit.core.i18n import use_language
 from labkit.costs.assumptions import assume
 from labkit.costs.monthly import Costs, compare_costs
 from labkit.estimation.inference_memory import Estimate
 from labkit.estimation.memory import estimate
 from labkit.estimation.training_memory import TrainingEstimate
+from labkit.exports.targets import TARGETS, writer
 from labkit.picker.needs import list_needs
 from labkit.picker.picks import Option, Picks, pick
 
@@ -113,7 +122,9 @@ def test_pick_without_figures_asks_this_machine(labkit):
 
 
 def test_the_needs_in_the_help_are_those_of_the_table():
-    annotation = inspect.signature(choosing.pick, eval_str=True).parameters["need"].annotation
+    annotation = (
+        inspect.signature(pick_command.command, eval_str=True).parameters["need"].annotation
+    )
     assert list(get_args(get_args(annotation)[0])) == list(list_needs())
 
 
@@ -181,3 +192,51 @@ def test_costs_refuses_nonsense(labkit):
         status, out, errors = labkit(line)
         assert (status, out) == (1, "") and words in errors
     assert labkit("costs --set wage")[0] == 2
+
+
+def test_every_command_is_a_file_and_every_file_is_known():
+    shared = {"__init__", "console", "entry", "start"}
+    files = {path.stem for path in Path(entry.__file__).parent.glob("*.py")} - shared
+    assert files == {name.replace("-", "_") for name in entry.COMMANDS}
+
+
+def test_a_command_brings_no_other():
+    code = (
+        "import sys; from labkit.cli.entry import run; run(['models', '--json'])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('labkit.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == (
+        "['labkit.cli.console', 'labkit.cli.entry', 'labkit.cli.models']"
+    )
+
+
+def test_every_target_has_a_writer_that_takes_its_options():
+    for name, target in TARGETS.items():
+        parameters = inspect.signature(writer(name)).parameters
+        assert set(target.options) <= set(parameters), name
+        assert (next(iter(parameters)) == "task") == target.tunes
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_help_text_is_a_sentence_in_the_readers_language(lang):
+    """Each option says what it does: no fragment such as "Of LoRA.", no word of the other one."""
+    use_language(lang)
+    command = typer.main.get_command(entry.make_app())
+    entry._speak(command)
+
+    def texts(part: Any, path: str) -> Iterator[tuple[str, str]]:
+        yield path, part.help or ""
+        for parameter in part.params:
+            if parameter.name != "help":
+                yield f"{path} {parameter.name}", parameter.help or ""
+        for name, sub in getattr(part, "commands", {}).items():
+            yield from texts(sub, f"{path} {name}")
+
+    for path, text in texts(command, "labkit"):
+        assert len(text) >= (8 if lang == "en" else 4), f"{path}: {text!r}"
+        chinese = any("\u4e00" <= letter <= "\u9fff" for letter in text)
+        assert chinese == (lang == "zh"), f"{path}: {text!r}"
+        if lang == "en":
+            assert not text.startswith(("Of ", "For ", "As ", "So ")), f"{path}: {text!r}"
+            assert text[0].isupper() or text.split()[0] in ("full", "0.0.0.0"), f"{path}: {text!r}"
