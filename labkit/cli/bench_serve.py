@@ -85,4 +85,4 @@ def command(
     if as_json:
         return print_json(test)
     table = test.table()
-    print_table(table, names=range(len(table.header)))
+    print_table(table, drop=(6, 9, 5, 8), names=range(len(table.header)))

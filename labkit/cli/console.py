@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -172,8 +171,24 @@ def _width(table: "Table", column: int, names: Sequence[int]) -> tuple[int, bool
     cells = [row[column] for row in table.rows]
     widest = max((cell_len(line) for cell in cells for line in cell.split("\n")), default=0)
     fixed = column in names or all(_FIGURE.fullmatch(cell) for cell in cells)
-    heading = max(map(cell_len, table.header[column].split(" ")))
+    heading = max(map(cell_len, _words(table.header[column])))
     return max(widest if fixed else min(widest, TEXT), heading), fixed
+
+
+def _words(heading: str) -> list[str]:
+    """What of a heading stays together: words, and what stands in Chinese brackets."""
+    return re.findall(r"（[^）]*）|[^\s（）]+\s?", heading) or [""]
+
+
+def _wrap(heading: str, width: int) -> str:
+    from rich.cells import cell_len
+
+    lines = [""]
+    for word in _words(heading):
+        if lines[-1] and cell_len(lines[-1] + word.rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _fits(table: "Table", columns: Sequence[int], names: Sequence[int]) -> bool:
@@ -192,7 +207,7 @@ def _rich_table(table: "Table", columns: Sequence[int], names: Sequence[int]) ->
         width, fixed = _width(table, column, names)
         heading = table.header[column]
         if fixed:  # rich would not wrap it
-            heading = "\n".join(textwrap.wrap(heading, width, break_long_words=False))
+            heading = _wrap(heading, width)
         figures = all(_FIGURE.fullmatch(row[column]) for row in table.rows)
         made.add_column(
             _plain(heading),

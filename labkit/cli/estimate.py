@@ -231,7 +231,7 @@ def _settings(found: "Estimate | TrainingEstimate") -> str:
     from ..estimation.inference_memory import Estimate
 
     if isinstance(found, Estimate):
-        size = t(f"{found.context:,} tokens of context", f"上下文 {found.context:,} 个词元")
-        return f"{found.quant}, {found.engine}, {size}"
+        size = t(f", {found.context:,} tokens of context", f"，上下文 {found.context:,} 个词元")
+        return f"{found.quant}, {found.engine}{size}"
     size = t(f"{found.seq:,} tokens", f"{found.seq:,} 个词元")
     return f"{found.method}, {found.batch} × {size}"

@@ -120,15 +120,16 @@ def _show(picks: "Picks") -> None:
     """The answer first, then two more in full, and the rest as a table."""
     from ..core.tables import Table
 
-    say(str(picks.machine))
+    say(str(picks.machine), picks.nothing_fits or "")
     for number, option in enumerate(picks.shown[:SHOWN], 1):
         say(f"\n{number}. {option.model}")
         _show_option(option, picks)
     table = picks.table()
     if rest := table.rows[SHOWN:]:
-        say("", t("More that fit", "其他放得下的"))
-        print_table(Table(table.header, rest), drop=(6, 2, 5), names=(0, 1, 2, 4, 5))
-    say("", *picks.notes())
+        say("\n" + t("More that fit", "其他放得下的"))
+        print_table(Table(table.header, rest), drop=(6, 2, 5), names=range(6))
+    print()
+    say(*(note for note in picks.notes() if note != picks.nothing_fits))
 
 
 def _show_option(option: "Option", picks: "Picks") -> None:
@@ -154,5 +155,5 @@ def _show_option(option: "Option", picks: "Picks") -> None:
             (t("   command", "   命令"), option.command),
         )
     )
-    say(*(f"   + {reason}" for reason in option.reasons_for))
-    say(*(f"   - {reason}" for reason in option.reasons_against))
+    print_facts(("   +", reason) for reason in option.reasons_for)
+    print_facts(("   -", reason) for reason in option.reasons_against)

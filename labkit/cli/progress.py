@@ -77,4 +77,5 @@ def show_class(
     if as_json:
         return print_json(found)
     show(found)
+    print()
     print_table(found.hardest())

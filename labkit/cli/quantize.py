@@ -69,7 +69,7 @@ def command(
     if as_json:
         return print_json(comparison)
     table = comparison.table()
-    print_table(table, drop=(2, 8, 5, 10), names=range(len(table.header)))
+    print_table(table, drop=(2, 8, 5, 10, 7), names=range(len(table.header)))
     print(t("Files:", "文件："), file=sys.stderr)
     for path in comparison.files:
         print(path, file=sys.stderr)

@@ -111,7 +111,7 @@ def test_pick_hands_every_option_on(labkit):
 
 def test_pick_for_a_reader(labkit):
     status, out, _ = labkit("pick --vram 8")
-    assert status == 0 and "llama-server -hf" in out and "  + " in out and "  - " in out
+    assert status == 0 and "llama-server -hf" in out and "   +  " in out and "   -  " in out
     _, chinese, _ = labkit("pick --vram 8 --lang zh")
     assert "许可证" in chinese and "Licence" not in chinese
 
