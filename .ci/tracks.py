@@ -28,7 +28,7 @@ def make_block(language: Language) -> str:
     lines = [head, ["---"] * len(head)]
     for (number, title, *cells, _), stage in zip(rows, [*overview().stages, None], strict=True):
         if stage:
-            notebook = f"notebooks/{language}/{number}_{stage.lesson.topic}.ipynb"
+            notebook = f"notebooks/{language}/{stage.lesson.stem}.ipynb"
             title = f"[{title}]({notebook})" if (ROOT / notebook).exists() else title
         lines.append([number, title, *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -26,7 +26,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
-from rules import LANGUAGES, SOLUTION, BuildError, Cell, check, read
+from rules import LANGUAGES, SOLUTION, BuildError, Cell, check, read, topic_of
 
 HERE = Path(__file__).parent
 NBGRADER = HERE / "classroom" / "nbgrader_config.py"
@@ -60,15 +60,15 @@ def make(source: Path, language: str, version: Version = "student") -> Made:
     changes in a diff and its neighbours do not.
     """
     cells = [cell for cell in read(source) if cell.options.get("lang") in (None, language)]
-    lesson = source.name[:2]
+    topic = topic_of(source)
     first = next((n for n, cell in enumerate(cells) if cell.kind == "code"), len(cells))
     line = cells[first].line if cells[first:] else 1
-    is_lesson = source.name != DASHBOARD.name
-    set_up = frame.set_up(lesson, language) if is_lesson else frame.SPEAK.format(language=language)
+    set_up = frame.set_up(topic, language) if topic else frame.SPEAK.format(language=language)
     cells.insert(first, Cell(line, "code", set_up, {}))
-    if is_lesson:
-        cells.insert(1, Cell(1, "markdown", frame.doors(source.stem, language), {}))
-    if words := frame.words(lesson, language):
+    if topic:
+        opening = [frame.doors(source.stem, language), frame.before(topic, language)]
+        cells.insert(1, Cell(1, "markdown", "\n\n".join(filter(None, opening)), {}))
+    if words := frame.words(topic, language):
         cells.append(Cell(line, "markdown", words, {}))
     made = nbformat.v4.new_notebook()
     lines: dict[str, int] = {}
@@ -79,7 +79,7 @@ def make(source: Path, language: str, version: Version = "student") -> Made:
             made.cells.append(nbformat.v4.new_markdown_cell(cell.text, id=id))
             continue
         text = SOLUTION.sub(_stub, cell.text) if version == "student" else cell.text
-        metadata = _metadata(cell, lesson)
+        metadata = _metadata(cell, topic)
         made.cells.append(nbformat.v4.new_code_cell(text, id=id, metadata=metadata))
     made.metadata = nbformat.from_dict(METADATA)
     made.metadata.labkit = {"source": source.name, "language": language, "inputs": _digest(made)}
@@ -100,7 +100,7 @@ def _id(cell: Cell, taken: dict[str, int]) -> str:
     return next(id for n in range(99) if (id := digest + (f"-{n}" if n else "")) not in taken)
 
 
-def _metadata(cell: Cell, lesson: str) -> dict[str, Any]:
+def _metadata(cell: Cell, topic: str) -> dict[str, Any]:
     made: dict[str, Any] = {}
     tags = list(cell.options.get("tags", []))
     if reason := cell.options.get("varies"):
@@ -113,7 +113,7 @@ def _metadata(cell: Cell, lesson: str) -> dict[str, Any]:
         is_check = "check" in cell.options
         made["nbgrader"] = {
             "grade": is_check,
-            "grade_id": f"{lesson}-{name}" + ("-check" if is_check else ""),
+            "grade_id": f"{topic}-{name}" + ("-check" if is_check else ""),
             "locked": is_check,
             "schema_version": 3,
             "solution": not is_check,
@@ -204,11 +204,11 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def assign(source: Path, language: str, folder: Path) -> Path:
-    """Write what ``nbgrader generate_assignment NN-language`` takes when it is run in the folder.
+    """Write what ``nbgrader generate_assignment topic-language`` takes when run in the folder.
 
     Settings that are there already stay as the teacher left them.
     """
-    path = folder / "source" / f"{source.name[:2]}-{language}" / f"{source.stem}.ipynb"
+    path = folder / "source" / f"{topic_of(source)}-{language}" / f"{source.stem}.ipynb"
     write(make(source, language, "assignment").notebook, path)
     if not (folder / NBGRADER.name).exists():
         shutil.copy(NBGRADER, folder)
@@ -284,7 +284,7 @@ def _keep_outputs(new: NotebookNode, old: NotebookNode) -> bool:
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="lessons, by how their names begin; default: all")
+    parser.add_argument("names", nargs="*", help="lessons, by number or topic; default: all")
     parser.add_argument("--force", action="store_true", help="also those that did not change")
     parser.add_argument("--language", choices=LANGUAGES, action="append", help="default: both")
     parser.add_argument("--out", type=Path, default=HERE, help="where en/ and zh/ are written")
@@ -299,7 +299,7 @@ def main(words: list[str] | None = None) -> int:
     if wish.assignment or wish.solved or wish.slides:
         sources.remove(DASHBOARD)  # it asks nothing
     for name in wish.names:
-        if not any(source.name.startswith(name) for source in sources):
+        if not any(_is_called(source, name) for source in sources):
             parser.error(
                 f"no lesson begins with '{name}'; there are: "
                 f"{', '.join(source.stem for source in sources)}"
@@ -311,7 +311,7 @@ def main(words: list[str] | None = None) -> int:
             (HERE / path).parent.mkdir(exist_ok=True)
             (HERE / path).write_text(text, encoding="utf-8")
         for source in sources:
-            if wish.names and not source.name.startswith(tuple(wish.names)):
+            if wish.names and not any(_is_called(source, name) for name in wish.names):
                 continue
             _report(source, check(source) if source != DASHBOARD else [])
             for language in wish.language or LANGUAGES:
@@ -334,6 +334,11 @@ def main(words: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _is_called(source: Path, name: str) -> bool:
+    """Whether a lesson's number or topic begins so."""
+    return any(word.startswith(name) for word in (source.stem, topic_of(source)))
 
 
 def _report(source: Path, warnings: list[str]) -> None:

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from labkit.catalog.glossary import Term, terms
-from labkit.course.doctor import Lesson, lessons
+from labkit.catalog.lessons import Lesson, find_lesson, lessons
 
 HERE = Path(__file__).parent
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -38,14 +38,15 @@ SPEAK = 'from labkit.core.i18n import use_language\n\nuse_language("{language}")
 INSTALL = '    %pip install --quiet --only-binary :all: --find-links {{wheels}} "{package}"'
 
 
-def set_up(lesson: str, language: str) -> str:
+def set_up(topic: str, language: str) -> str:
     """The first code cell of a lesson: wheels only, and nothing replaced by force.
 
     llama-cpp-python comes by a line of its own, for where there is no wheel of it the rest of the
     lesson still runs.
     """
-    extras = _lesson(lesson).extras - {"lab", "llama"}
-    needs_llama = "llama_cpp" in _lesson(lesson).modules
+    lesson = find_lesson(topic)
+    extras = lesson.extras - {"lab", "llama"}
+    needs_llama = "llama_cpp" in lesson.modules
     wanted = [f"{PROJECT['name']}[{','.join(sorted(extras))}]=={PROJECT['version']}"]
     if needs_llama:
         wanted.append(f"{PROJECT['name']}[llama]=={PROJECT['version']}")
@@ -61,7 +62,7 @@ def doors(stem: str, language: str) -> str:
         "Kaggle": f"https://kaggle.com/kernels/welcome?src={REPOSITORY}/blob/main/notebooks/"
         f"{language}/{stem}.ipynb",
     }
-    if fits_binder(_lesson(stem[:2])):
+    if fits_binder(find_lesson(stem.partition("_")[2])):
         links["Binder"] = (
             f"https://mybinder.org/v2/gh/{REPOSITORY.removeprefix('https://github.com/')}/main"
             f"?labpath=notebooks/{language}/{stem}.ipynb"
@@ -73,15 +74,23 @@ def doors(stem: str, language: str) -> str:
     )
 
 
+def before(topic: str, language: str) -> str:
+    """The lessons that come first, as links; empty where there are none."""
+    needs = [find_lesson(need) for need in find_lesson(topic).needs]
+    links = [f"[{le.id} {getattr(le.title, language)}]({le.stem}.ipynb)" for le in needs]
+    title = {"en": "**Before this lesson**: ", "zh": "**先修**："}[language]
+    return title + " · ".join(links) if links else ""
+
+
 def fits_binder(lesson: Lesson) -> bool:
     """Whether a lesson runs in what binder/postBuild installs and in the memory Binder gives."""
     fits = (lesson.memory or BINDER_MEMORY + 1) <= BINDER_MEMORY
     return fits and lesson.extras <= BINDER_EXTRAS
 
 
-def words(lesson: str, language: str) -> str | None:
+def words(topic: str, language: str) -> str | None:
     """The last text of a lesson: the terms it explained, linked to the glossary."""
-    own = terms(lesson)
+    own = terms(topic)
     if not own:
         return None
     title = {"en": "**Words of this lesson**", "zh": "**本课术语**"}[language]
@@ -97,10 +106,10 @@ def glossary(language: str) -> str:
     }[language]
     parts = [head]
     for lesson in lessons():
-        own = terms(lesson.id)
+        own = terms(lesson.topic)
         if own:
             title = f"{lesson.id} {getattr(lesson.title, language)}"
-            parts.append(f"## [{title}]({lesson.id}_{lesson.topic}.ipynb)")
+            parts.append(f"## [{title}]({lesson.stem}.ipynb)")
             parts += [_entry(term, language) for term in own]
     return "\n\n".join(parts) + "\n"
 
@@ -121,7 +130,3 @@ def badge(name: str) -> str:
         f'<text x="{width / 2:g}" y="14" fill="#ffffff" font-family="Verdana,sans-serif" '
         f'font-size="11" text-anchor="middle">{name}</text></svg>\n'
     )
-
-
-def _lesson(id: str) -> Lesson:
-    return next(lesson for lesson in lessons() if lesson.id == id)

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 from labkit.catalog import Text
-from labkit.course.doctor import Lesson, lessons
+from labkit.catalog.lessons import Lesson, fill_text, lessons
 from labkit.course.exercises import exercises, questions
 
 HERE = Path(__file__).parent
@@ -74,10 +74,10 @@ class Advice:
 
 @cache
 def advice() -> dict[str, Advice]:
-    """Lesson to advice, from guide.toml. Raises TypeError for words in one language only."""
+    """Topic to advice, from guide.toml. Raises TypeError for words in one language only."""
     raw = tomllib.loads((HERE / "classroom" / "guide.toml").read_text(encoding="utf-8"))
     return {
-        row["id"]: Advice(**{part: tuple(Text(**words) for words in row[part]) for part in PARTS})
+        row["topic"]: Advice(**{part: tuple(map(fill_text, row[part])) for part in PARTS})
         for row in raw["lessons"]
     }
 
@@ -86,7 +86,7 @@ def guide(language: str) -> str:
     """The page for the teacher: the lessons there are, in their order."""
     ready = [lesson for lesson in lessons() if lesson.minutes is not None]
     alone = sum(lesson.minutes or 0 for lesson in ready)
-    room = sum(advice()[lesson.id].room_minutes(lesson.minutes or 0) for lesson in ready)
+    room = sum(advice()[lesson.topic].room_minutes(lesson.minutes or 0) for lesson in ready)
     head = HEAD[language].format(
         show=SHOW_MINUTES, discuss=DISCUSS_MINUTES, hours=alone / 60, room=room / 60
     )
@@ -94,13 +94,13 @@ def guide(language: str) -> str:
 
 
 def _page(lesson: Lesson, language: str) -> str:
-    own = advice()[lesson.id]
-    link = f"../{language}/{lesson.id}_{lesson.topic}.ipynb"
+    own = advice()[lesson.topic]
+    link = f"../{language}/{lesson.stem}.ipynb"
     times = TIMES[language].format(
         minutes=lesson.minutes,
         room=own.room_minutes(lesson.minutes or 0),
-        exercises=sum(id.startswith(f"{lesson.id}.") for id in exercises()),
-        questions=sum(id.startswith(f"{lesson.id}.") for id in questions()),
+        exercises=sum(id.startswith(f"{lesson.topic}.") for id in exercises()),
+        questions=sum(id.startswith(f"{lesson.topic}.") for id in questions()),
     )
     parts = [f"## [{lesson.id} {getattr(lesson.title, language)}]({link})", times]
     for part, title in PARTS.items():

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import jupytext
+from nbformat import NotebookNode
 
 from labkit.catalog.glossary import count_terms, terms
+from labkit.catalog.lessons import fill_numbers
+from labkit.core.errors import LabError
 from labkit.core.i18n import Language
-from labkit.course.doctor import lessons
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 LONG_CELL = 25
@@ -24,6 +26,9 @@ OPENING = {
 ENDING = {"en": ["Recap", "Exercises", "On real models"], "zh": ["小结", "练习", "换成真实模型"]}
 
 CODE_OPTIONS = {"exercise", "check", "points", "varies", "tags"}
+
+NO_PROSE = re.compile(r"$|\s|#|[-*+] |\d+[.)] |\||>|<|!\[|\$\$")
+"""How a line begins that stands alone: blank, heading, list, table, quotation, HTML, formula."""
 
 SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*$", re.M | re.S
@@ -44,22 +49,63 @@ class Cell:
     options: dict[str, Any]
 
 
+def topic_of(source: Path) -> str:
+    """What a lesson is about, by the name of its file; empty for what is no lesson.
+
+    Usage: ``topic_of(Path("13_lora.py"))  # "lora"``
+    """
+    return source.stem.partition("_")[2]
+
+
 def read(source: Path) -> list[Cell]:
     """The cells of a source, with the lines they start at. Raises BuildError."""
-    text = source.read_text(encoding="utf-8")
+    text = _fill(source)
     cells = jupytext.reads(text, fmt="py:percent").cells
     lines = [n for n, line in enumerate(text.splitlines(), 1) if line.startswith("# %%")]
     if len(lines) != len(cells):
         raise BuildError(f"{source}:1: there is text outside of cells, or '# %%' inside of one")
-    return [
-        Cell(line, cell.cell_type, cell.source, _options(cell.metadata))
-        for line, cell in zip(lines, cells, strict=True)
-    ]
+    return [_cell(line, cell) for line, cell in zip(lines, cells, strict=True)]
 
 
-def _options(metadata: dict[str, Any]) -> dict[str, Any]:
-    # jupytext notes the blank lines between cells here, so that it could write them again
-    return {key: value for key, value in metadata.items() if not key.startswith("lines_to_")}
+def _fill(source: Path) -> str:
+    """A source, line by line, with the numbers of the lessons that its texts name."""
+    filled, is_text = [], False
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("# %%"):
+            is_text = line.startswith("# %% [markdown]")
+        try:
+            filled.append(fill_numbers(line) if is_text else line)
+        except LabError as error:
+            raise BuildError(f"{source}:{number}: {error}") from None
+    return "\n".join(filled) + "\n"
+
+
+def _cell(line: int, read: NotebookNode) -> Cell:
+    # jupytext notes here what it needs to write the cell again: blank lines, quotation marks
+    noted = ("lines_to_", "cell_marker")
+    options = {key: value for key, value in read.metadata.items() if not key.startswith(noted)}
+    text = read.source
+    if read.cell_type == "markdown":
+        text = join_sentences(text, "" if options.get("lang") == "zh" else " ")
+    return Cell(line, read.cell_type, text, options)
+
+
+def join_sentences(text: str, glue: str) -> str:
+    """Markdown in which a paragraph is one line, from one in which a sentence may be.
+
+    Usage: ``join_sentences("One. It\\nis short.\\n\\nTwo.", " ")  # "One. It is short.\\n\\nTwo."``
+    """
+    lines: list[str] = []
+    is_code = after_prose = False
+    for line in text.split("\n"):
+        is_fence = line.startswith("```")
+        is_prose = not (is_code or is_fence or NO_PROSE.match(line))
+        if is_prose and after_prose:
+            lines[-1] += glue + line
+        else:
+            lines.append(line)
+        is_code, after_prose = is_code != is_fence, is_prose
+    return "\n".join(lines)
 
 
 def check(source: Path) -> list[str]:
@@ -70,8 +116,8 @@ def check(source: Path) -> list[str]:
     problems = [
         *_pairs(cells),
         *_headings(texts),
-        *_words(source.stem, texts),
-        *_code(source, code),
+        *_words(topic_of(source), texts),
+        *_code(topic_of(source), code),
     ]
     if problems:
         raise BuildError("\n".join(f"{source}:{line}: {words}" for line, words in sorted(problems)))
@@ -143,16 +189,15 @@ def _headings(texts: list[Cell]) -> Problems:
             yield last, f"the last sections must be {', '.join(ENDING[language])}"
 
 
-def _words(stem: str, texts: list[Cell]) -> Problems:
+def _words(topic: str, texts: list[Cell]) -> Problems:
     en, zh = (
         count_terms("\n".join(c.text for c in texts if c.options.get("lang") == code), code)
         for code in LANGUAGES
     )
     line = texts[-1].line if texts else 1
-    lesson = next((le.id for le in lessons() if stem == f"{le.id}_{le.topic}"), None)
     for term in terms():
         counts = en.get(term.id, 0), zh.get(term.id, 0)
-        if term.lesson == lesson and not all(counts):
+        if term.lesson == topic and not all(counts):
             yield (
                 line,
                 f"'{term.name.en}' / '{term.name.zh}' is to be explained here, says the glossary",
@@ -161,7 +206,7 @@ def _words(stem: str, texts: list[Cell]) -> Problems:
             yield line, f"'{term.name.en}' / '{term.name.zh}' stands in one language only: {counts}"
 
 
-def _code(source: Path, code: list[Cell]) -> Problems:
+def _code(topic: str, code: list[Cell]) -> Problems:
     open_exercises: list[str] = []
     for cell in code:
         options = cell.options
@@ -182,7 +227,7 @@ def _code(source: Path, code: list[Cell]) -> Problems:
                 yield cell.line, f"no exercise '{name}' stands before this check"
             else:
                 open_exercises.remove(name)
-            if f'"{source.name[:2]}.{name}"' not in cell.text:
-                yield cell.line, f"this cell does not check '{source.name[:2]}.{name}'"
+            if f'"{topic}.{name}"' not in cell.text:
+                yield cell.line, f"this cell does not check '{topic}.{name}'"
     for name in open_exercises:
         yield code[-1].line, f"exercise '{name}' has no check"

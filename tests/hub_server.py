@@ -26,7 +26,8 @@ class Hub(ThreadingHTTPServer):
     repositories: name to folder. faults: name of a file (or ``api``) to what its next requests
     meet: ``cut`` (half of it, then the connection ends), ``wrong`` (a byte differs), ``stall``
     (half, then silence) or an HTTP status; asked for the rest, the first and third send nothing.
-    token: needed for all if set. seen: every request, its range and its key.
+    token: needed for all if set. seen: every request, its range and its key. forged: name to what
+    its lists say of it instead of the truth, in the Hub's words; a name of no file is added.
     """
 
     daemon_threads = True
@@ -36,6 +37,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, Path] = {}
         self.faults: dict[str, list[str | int]] = {}
         self.token: str | None = None
+        self.forged: dict[str, dict[str, object]] = {}
         self.seen: list[tuple[str, str, str | None, str | None]] = []
         self.stalled = threading.Event()
 
@@ -146,11 +148,19 @@ class Handler(BaseHTTPRequestHandler):
                 large = {"oid": oid, "sha256": oid, "size": len(data), "pointerSize": 134}
             yield path.relative_to(folder).as_posix(), data, large
 
+    def forge(self, entries: list[dict], key: str) -> list[dict]:
+        """The entries of a list with what ``forged`` says of them."""
+        kept = {entry[key]: entry for entry in entries}
+        for name, lie in self.server.forged.items():
+            kept[name] = kept.get(name, {key: name}) | lie
+        return list(kept.values())
+
     def info(self, name: str, folder: Path) -> dict[str, object]:
         siblings = []
         for file, data, large in self.files(folder):
             sibling = {"rfilename": file, "size": len(data), "blobId": git_hash(data)}
             siblings.append(sibling | ({"lfs": large} if large else {}))
+        siblings = self.forge(siblings, "rfilename")
         card = {"license": "apache-2.0"}
         return {"id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "cardData": card}
 
@@ -172,6 +182,7 @@ class Handler(BaseHTTPRequestHandler):
             | {"Sha256": hashlib.sha256(data).hexdigest(), "Revision": COMMIT}
             for file, data, _ in self.files(folder)
         ]
+        files = self.forge(files, "Path")
         return {"Code": 200, "Success": True, "Data": {"Files": files}}
 
     def file(self, repository: str, name: str, behind: bool) -> None:

@@ -1,6 +1,6 @@
 """The words of the course in both languages, and where a text uses them.
 
-Usage: ``for term in terms("07"): print(term.name, term.text)``
+Usage: ``for term in terms("deepseek"): print(term.name, term.text)``
 """
 
 import re
@@ -15,7 +15,7 @@ from .schema import DataRow, Text
 
 @dataclass(frozen=True)
 class Term(DataRow):
-    """A word a learner meets. lesson: the id of the one that explains it first."""
+    """A word a learner meets. lesson: topic of the one that explains it first."""
 
     id: str
     lesson: str
@@ -40,7 +40,7 @@ def _terms() -> tuple[Term, ...]:
 
 
 def terms(lesson: str | None = None) -> tuple[Term, ...]:
-    """All terms, or those that one lesson explains. Usage: ``terms("07")``"""
+    """All terms, or those that one lesson explains. Usage: ``terms("deepseek")``"""
     return tuple(term for term in _terms() if lesson in (None, term.lesson))
 
 

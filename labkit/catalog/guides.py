@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from ..core.i18n import t
 from ..core.tables import Table
+from .lessons import fill_numbers, fill_text, number_of
 from .reader import DATA
 from .schema import DataRow, Text
 
@@ -49,7 +50,10 @@ class Regulation(DataRow):
 
 @dataclass(frozen=True)
 class Threat(DataRow):
-    """What goes wrong, by OWASP's number. measure: what helps. lesson: where it is shown, or ""."""
+    """What goes wrong, by OWASP's number. measure: what helps.
+
+    lesson: topic of the one that shows it, or "".
+    """
 
     key: str
     name: Text
@@ -92,9 +96,10 @@ def _rows(kind: type[R]) -> tuple[R, ...]:
 
 
 def make_row(kind: type[R], line: dict[str, Any]) -> R:
-    """A line of a data file as its class: lists as tuples, ``{en, zh}`` as Text.
+    """A line of a data file as its class: a list as tuple, ``{en, zh}`` as Text.
 
-    Usage: ``make_row(Threat, {"key": "LLM01", …})``. Raises TypeError for a field it lacks.
+    Usage: ``make_row(Threat, {"key": "LLM01", …})``. A lesson that the words name as ``[[topic]]``
+    gets its number. Raises TypeError for a field it lacks.
     """
     return kind(**{key: _frozen(value) for key, value in line.items()})
 
@@ -102,7 +107,9 @@ def make_row(kind: type[R], line: dict[str, Any]) -> R:
 def _frozen(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
-    return Text(**value) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return fill_text(value)
+    return fill_numbers(value) if isinstance(value, str) else value
 
 
 def tradeoffs() -> tuple[Tradeoff, ...]:
@@ -133,7 +140,7 @@ def communities(kind: str | None = None) -> tuple[Community, ...]:
 def threats() -> tuple[Threat, ...]:
     """What goes wrong with applications built on models, from OWASP's list of 2025.
 
-    Usage: ``[row.key for row in threats() if row.lesson == "18"]``
+    Usage: ``[row.key for row in threats() if row.lesson == "adopt"]``
     """
     return _rows(Threat)
 
@@ -145,7 +152,8 @@ def show_threats() -> Table:
         t("What helps", "怎么应对"), t("Lesson", "课"),
     )  # fmt: skip
     rows = [
-        (row.key, str(row.name), str(row.what), str(row.measure), row.lesson) for row in threats()
+        (row.key, str(row.name), str(row.what), str(row.measure), number_of(row.lesson))
+        for row in threats()
     ]
     newest = max(row.as_of for row in threats())
     note = t(

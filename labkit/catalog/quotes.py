@@ -107,7 +107,8 @@ def _text(value: Any) -> Any:
 
 def exchange() -> Exchange:
     """The newest exchange rate known here. Usage: ``exchange().cny_per_usd``"""
-    return max(_rows(Exchange), key=lambda row: row.as_of)
+    found: Exchange = max(_rows(Exchange), key=lambda row: row.as_of)
+    return found
 
 
 def tariffs() -> tuple[Tariff, ...]:

@@ -70,7 +70,7 @@ def _make(kind: type[R]) -> tuple[R, ...]:
 
 @cache
 def families() -> tuple[Family, ...]:
-    """All families: those of the course in the order of its lessons, then the others.
+    """All families: those with a lesson of the course first.
 
     Usage: ``{f.key: str(f.maker) for f in families()}``
     """

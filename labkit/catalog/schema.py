@@ -29,7 +29,7 @@ class DataRow:
 
 @dataclass(frozen=True)
 class Family(DataRow):
-    """A line of models by one maker. lesson: the number of the lesson that explains it."""
+    """A line of models by one maker. lesson: topic of the one that explains it."""
 
     key: str
     name: Text
@@ -100,17 +100,20 @@ class CatalogModel(DataRow):
     @property
     def num_hidden_layers(self) -> int:
         """Number of layers; ChatGLM's config calls them ``num_layers``."""
-        return self.config.get("num_hidden_layers") or self.config["num_layers"]
+        found: int = self.config.get("num_hidden_layers") or self.config["num_layers"]
+        return found
 
     @property
     def num_key_value_heads(self) -> int:
         """Key/value heads; ChatGLM's config calls them ``multi_query_group_num``."""
-        return self.config.get("num_key_value_heads") or self.config["multi_query_group_num"]
+        found: int = self.config.get("num_key_value_heads") or self.config["multi_query_group_num"]
+        return found
 
     @property
     def vocab_size(self) -> int:
         """Rows of the embedding; ChatGLM's config calls it ``padded_vocab_size``."""
-        return self.config.get("vocab_size") or self.config["padded_vocab_size"]
+        found: int = self.config.get("vocab_size") or self.config["padded_vocab_size"]
+        return found
 
 
 @dataclass(frozen=True)

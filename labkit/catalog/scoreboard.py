@@ -64,13 +64,13 @@ def read_scoreboard(model: str = "Llama-3-8B") -> Scoreboard:
         size = round(row["gib"] * GiB) if "gib" in row else None
         rows.append(
             PublishedRow(
-                row["format"],
-                size,
-                bits_per_weight(size, raw["parameters"]) if size else None,
-                row["perplexity"],
-                row.get("stderr"),
-                row["kl"],
-                row["top1"] / 100 if "top1" in row else None,
+                format=row["format"],
+                file_size=size,
+                bits_per_weight=bits_per_weight(size, raw["parameters"]) if size else None,
+                perplexity=row["perplexity"],
+                perplexity_stderr=row.get("stderr"),
+                kl_mean=row["kl"],
+                top1_agreement=row["top1"] / 100 if "top1" in row else None,
             )
         )
     return Scoreboard(model, raw["text"], raw["source"], str(file["as_of"]), tuple(rows))

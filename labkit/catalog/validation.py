@@ -38,7 +38,7 @@ def _dangling() -> Iterator[str]:
             yield f"{row.name}: the license '{row.license}' is not listed"
     for m in models():
         if m.superseded_by not in (None, *names):
-            yield f"{m.name}: its heir '{m.superseded_by}' is not listed"
+            yield f"{m.name}: its successor '{m.superseded_by}' is not listed"
 
 
 def _unsourced() -> Iterator[str]:

@@ -286,7 +286,14 @@ def chat(
     :class:`labkit.engines.Sampling`.
     """
     sampling = Sampling(
-        temperature, top_k, top_p, min_p, repeat_penalty, max_new_tokens, seed, tuple(stop)
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repeat_penalty=repeat_penalty,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        stop=tuple(stop),
     )
     if str(name).startswith(("http://", "https://")):
         if engine or context:

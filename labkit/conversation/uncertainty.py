@@ -75,7 +75,8 @@ def measure_uncertainty(
 
 def _log_softmax(logits: "np.ndarray") -> "np.ndarray":
     shifted = logits.astype("float64") - logits.max()
-    return shifted - math.log((math.e**shifted).sum())
+    found: np.ndarray = shifted - math.log((math.e**shifted).sum())
+    return found
 
 
 def _mean(values: list[float]) -> float:

@@ -312,16 +312,28 @@ def compare_costs(
         tokens = a.requests * (a.input_tokens + a.output_tokens) / 1e6
         found.append(
             Way(
-                key, total, curve.fixed, hardware, use, machines,
-                total / a.requests, total / tokens,
+                key=key,
+                total=total,
+                people=curve.fixed,
+                machines_cost=hardware,
+                use=use,
+                machines=machines,
+                per_request=total / a.requests,
+                per_million_tokens=total / tokens,
             )
-        )  # fmt: skip
+        )
     pairs = (("own", "api"), ("rent-hours", "api"), ("rent-month", "api"), ("own", "rent-hours"))
     old = tuple(name for name, source in a.sources.items() if is_old(source.as_of, today))
     return Costs(
-        a, tuple(found), tuple(break_even(a, *pair) for pair in pairs), sensitivity(a), old,
-        tuple(_notes(a, old)), currency, today,
-    )  # fmt: skip
+        assumptions=a,
+        ways=tuple(found),
+        break_evens=tuple(break_even(a, *pair) for pair in pairs),
+        sensitivity=sensitivity(a),
+        old=old,
+        notes=tuple(_notes(a, old)),
+        currency=currency,
+        today=today,
+    )
 
 
 def _notes(a: Assumptions, old: tuple[str, ...]) -> Iterator[str]:

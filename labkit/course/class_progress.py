@@ -4,6 +4,7 @@ Usage: ``export_progress("mine.json", who="Li Lei")``; ``read_class("handed-in/"
 
 A file says who (only if the learner writes a name), and of every answer: lesson, exercise, state,
 attempts, and when it got that state. Nothing else leaves the computer, the answer itself included.
+A lesson stands in it by its topic; files of format 1, with numbers, are read as well.
 
 Not covered: proof. A learner can edit such a file; marks that count come from nbgrader.
 """
@@ -20,23 +21,25 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
 
+from ..catalog.lessons import lessons
 from ..core.errors import LabError
 from ..core.i18n import t
 from ..core.tables import ShowsTable, Table
-from .doctor import lessons
 from .exercises import exercises, questions
-from .progress_file import State, answers
+from .progress_file import FORMAT, State, answers, renew_lesson
 
 if TYPE_CHECKING:
     from ..plots import Plot
 
 ENDINGS = (".json", ".csv")
-FORMAT = 1
 
 
 @dataclass(frozen=True)
 class AnswerRecord:
-    """One exercise or prediction of one learner. attempts: how often it was tried. at: UTC."""
+    """One exercise or prediction of one learner.
+
+    lesson: its topic. attempts: how often it was tried. at: UTC.
+    """
 
     who: str
     lesson: str
@@ -53,6 +56,17 @@ class AnswerRecord:
 COLUMNS = tuple(field.name for field in fields(AnswerRecord))
 
 
+def _number(topic: str) -> str:
+    """The number of a lesson; of one that this version of the course lacks, the topic."""
+    return {lesson.topic: lesson.id for lesson in lessons()}.get(topic, topic)
+
+
+def _place(id: str) -> tuple[str, str]:
+    """What ids are sorted by: the lesson's number, then the name; unknown lessons come last."""
+    topic, _, name = id.partition(".")
+    return _number(topic), name
+
+
 @dataclass(frozen=True, repr=False)
 class Progress(ShowsTable):
     """All answers of one learner, in the order of the lessons; shows itself as a table."""
@@ -65,7 +79,10 @@ class Progress(ShowsTable):
             "wrong": t("wrong", "答错"),
             "open": t("open", "未答"),
         }
-        rows = [(a.lesson, a.exercise, words[a.state], str(a.attempts), a.at) for a in self.answers]
+        rows = [
+            (_number(a.lesson), a.exercise, words[a.state], str(a.attempts), a.at)
+            for a in self.answers
+        ]
         head = (t("Lesson", "课"), t("Exercise", "练习"), t("State", "状态"))
         more = (t("Attempts", "尝试次数"), t("When (UTC)", "时间（UTC）"))
         note = "" if rows else t("Nothing was answered here yet.", "这台电脑上还没有作答。")
@@ -78,7 +95,7 @@ def own_progress(who: str = "") -> Progress:
     Usage: ``own_progress().answers[0].state  # "right"``. who: a name to put on it; none is kept.
     """
     rows = []
-    for id, row in sorted(answers().items()):
+    for id, row in sorted(answers().items(), key=lambda answer: _place(answer[0])):
         lesson, _, exercise = id.partition(".")
         at = str(row.get("at", ""))
         rows.append(AnswerRecord(who, lesson, exercise, row["state"], row["attempts"], at))
@@ -138,9 +155,9 @@ class Classroom(ShowsTable):
     unknown: tuple[str, ...] = ()
 
     def lessons(self) -> tuple[str, ...]:
-        """The lessons with an exercise that somebody has tried."""
+        """The topics of the lessons with an exercise that somebody has tried, in their order."""
         known = exercises()
-        return tuple(sorted({a.lesson for a in self.answers if a.id in known}))
+        return tuple(sorted({a.lesson for a in self.answers if a.id in known}, key=_number))
 
     def share(self, student: str, lesson: str) -> tuple[int, int]:
         """Exercises of a lesson a student got right, and how many there are."""
@@ -160,7 +177,7 @@ class Classroom(ShowsTable):
             rows.append([student, *begun])
         names = ", ".join(self.unknown)
         note = t(f"Not in this course: {names}", f"课程中没有：{names}") if names else ""
-        return Table((t("Student", "学生"), *self.lessons()), rows, note)
+        return Table((t("Student", "学生"), *map(_number, self.lessons())), rows, note)
 
     def hardest(self, count: int = 10) -> Table:
         """The exercises that most students tried and did not get right; of equals the rarer tried.
@@ -183,7 +200,7 @@ class Classroom(ShowsTable):
             missed = sum(a.state == "wrong" for a in tried)
             if missed:
                 rows.append((id, missed, len(tried), median(a.attempts for a in tried)))
-        rows.sort(key=lambda row: (-row[1], row[2], row[0]))
+        rows.sort(key=lambda row: (-row[1], row[2], _place(row[0])))
         head = (kind, t("not right", "没答对"), t("tried", "作答人数"))
         words = [
             (id, f"{missed} ({missed / tried:.0%})", str(tried), f"{middle:g}")
@@ -208,7 +225,7 @@ class Classroom(ShowsTable):
         return draw_heatmap(
             values,
             self.students,
-            ids,
+            [_number(id) for id in ids],
             title=title or t("Exercises right", "练习答对的比例"),
             x=t("lesson", "课"),
             y=t("student", "学生"),
@@ -275,6 +292,7 @@ def _read(path: Path) -> list[AnswerRecord]:
 
 def _answer(row: Mapping[str, Any]) -> AnswerRecord:
     words = {name: str(row[name]) for name in COLUMNS if name != "attempts"}
+    words["lesson"] = renew_lesson(words["lesson"])
     if words["state"] not in get_args(State):
         raise ValueError(f"state {words['state']!r}")
     attempts = int(row["attempts"])
@@ -290,16 +308,17 @@ def write_sample_class(folder: str | Path, students: int = 12, seed: int = 0) ->
     for the same seed: learners differ in how far they came, exercises in how hard they are.
     """
     folder, draw = Path(folder), random.Random(seed)
-    ids = [lesson.id for lesson in lessons()][:8]
-    known = [id for id in sorted({*exercises(), *questions()}) if id[:2] in ids]
+    topics = [lesson.topic for lesson in lessons()][:8]
+    ids = sorted({*exercises(), *questions()}, key=_place)
+    known = [id for id in ids if id.partition(".")[0] in topics]
     ease = {id: draw.uniform(0.35, 0.98) for id in known}
     for n in range(1, students + 1):
         who = t(f"Sample {n:02}", f"样例 {n:02}")
-        last, skill = draw.choice(ids[2:]), draw.uniform(-0.2, 0.2)
+        last, skill = draw.choice(topics[2:]), draw.uniform(-0.2, 0.2)
         rows = []
         for place, id in enumerate(known):
             lesson, _, exercise = id.partition(".")
-            if lesson > last or draw.random() < 0.05:
+            if topics.index(lesson) > topics.index(last) or draw.random() < 0.05:
                 continue
             state: State = "right" if draw.random() < ease[id] + skill else "wrong"
             attempts = 1 + int(draw.expovariate(2 * ease[id]))

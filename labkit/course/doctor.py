@@ -1,11 +1,9 @@
 """What this computer can do: packages, lessons, and what would help."""
 
-import tomllib
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 
-from ..catalog import DATA, Text
+from ..catalog.lessons import Lesson, lessons
 from ..core.cache import cache_folder
 from ..core.errors import LabError
 from ..core.extras import EXTRAS, has
@@ -15,30 +13,6 @@ from ..machine.hardware import Hardware
 
 DISTRIBUTION = "open-llm-family-lab"
 CORE = ("ipywidgets", "numpy", "platformdirs", "psutil", "pydantic", "rich", "typer")
-TRACKS = ("beginner", "developer", "enterprise")
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A lesson and what it needs with pocket models; None where it was not measured.
-
-    minutes: on two CPU cores. memory, download: bytes.
-    """
-
-    id: str
-    topic: str
-    title: Text
-    tracks: tuple[str, ...]
-    modules: tuple[str, ...]
-    needs_gpu: bool = False
-    minutes: int | None = None
-    memory: int | None = None
-    download: int | None = None
-
-    @property
-    def extras(self) -> set[str]:
-        """The extras of labkit that bring its modules."""
-        return {EXTRAS[module] for module in self.modules}
 
 
 @dataclass(frozen=True)
@@ -68,26 +42,6 @@ class Diagnosis:
     packages: tuple[Package, ...]
     lessons: tuple[LessonVerdict, ...]
     advice: tuple[str, ...]
-
-
-@cache
-def lessons() -> tuple[Lesson, ...]:
-    """The lessons of the course, in order.
-
-    Usage: ``lessons()[0].title``. Raises TypeError for a key that a lesson does not have.
-    """
-    entries = tomllib.loads((DATA / "lessons.toml").read_text("utf-8"))["lessons"]
-    return tuple(
-        Lesson(
-            **entry
-            | {
-                "title": Text(**entry["title"]),
-                "tracks": tuple(entry["tracks"]),
-                "modules": tuple(entry["modules"]),
-            }
-        )
-        for entry in entries
-    )
 
 
 def diagnose(hardware: Hardware) -> Diagnosis:

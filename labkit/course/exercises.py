@@ -1,7 +1,7 @@
 """Exercises that answer at once, and predictions to make before one looks.
 
-A lesson's words for its exercises stand in ``labkit/data/questions/NN_topic.toml``; what is asked
-and how it is judged stands in the notebook. Ids are ``NN.name``: the lesson, a dot, the exercise.
+A lesson's words for its exercises stand in ``labkit/data/questions/TOPIC.toml``; what is asked and
+how it is judged stands in the notebook. Ids are ``topic.name``: the lesson, a dot, the exercise.
 """
 
 import html
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, overload
 
 from ..catalog import DATA, Text
+from ..catalog.lessons import TRACKS, Lesson, fill_text, lessons, number_of
 from ..core.errors import LabError
 from ..core.i18n import t
 from ..core.tables import Table
-from .doctor import TRACKS, Lesson, lessons
-from .progress_file import State, answers, is_graded, record
+from .progress_file import State, answers, is_graded, record, renew_id
 
 _COLORS = {"right": "#2e7d32", "wrong": "#c62828", "open": "#757575"}
 TRACK_NAMES = {
@@ -106,7 +106,7 @@ class Prediction:
 def _text(raw: Mapping[str, str]) -> Text:
     if set(raw) != {"en", "zh"} or not all(raw.values()):
         raise ValueError(f"{dict(raw)} needs words in 'en' and in 'zh', and nothing else")
-    return Text(raw["en"], raw["zh"])
+    return fill_text(raw)
 
 
 def _choice(row: Mapping[str, Any]) -> Choice:
@@ -123,36 +123,40 @@ def _question(id: str, row: Mapping[str, Any]) -> Question:
 @cache
 def _read(path: Path) -> tuple[dict[str, Exercise], dict[str, Question]]:
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    lesson = path.name[:2]
+    topic = path.stem
     exercises = {
-        f"{lesson}.{name}": Exercise(
-            f"{lesson}.{name}", _text(row["right"]), tuple(_text(hint) for hint in row["hints"])
+        f"{topic}.{name}": Exercise(
+            f"{topic}.{name}", _text(row["right"]), tuple(_text(hint) for hint in row["hints"])
         )
         for name, row in raw.get("exercises", {}).items()
     }
     questions = {
-        f"{lesson}.{name}": _question(f"{lesson}.{name}", row)
+        f"{topic}.{name}": _question(f"{topic}.{name}", row)
         for name, row in raw.get("questions", {}).items()
     }
     return exercises, questions
 
 
+def _paths() -> list[Path]:
+    """The files of questions, in the order of the lessons."""
+    paths = (DATA / "questions" / f"{lesson.topic}.toml" for lesson in lessons())
+    return [path for path in paths if path.exists()]
+
+
 def exercises() -> dict[str, Exercise]:
     """All exercises of the course by id, in the order of the lessons.
 
-    Usage: ``list(exercises())  # ["00.folder-size", …]``
+    Usage: ``list(exercises())  # ["start-here.weights-size", …]``
     """
-    paths = sorted((DATA / "questions").glob("*.toml"))
-    return {id: exercise for path in paths for id, exercise in _read(path)[0].items()}
+    return {id: exercise for path in _paths() for id, exercise in _read(path)[0].items()}
 
 
 def questions() -> dict[str, Question]:
     """All questions for a prediction by id, in the order of the lessons.
 
-    Usage: ``questions()["00.unseen"].ask``
+    Usage: ``questions()["start-here.unheard"].ask``
     """
-    paths = sorted((DATA / "questions").glob("*.toml"))
-    return {id: question for path in paths for id, question in _read(path)[1].items()}
+    return {id: question for path in _paths() for id, question in _read(path)[1].items()}
 
 
 def check(
@@ -164,15 +168,16 @@ def check(
 ) -> Verdict:
     """Judge an answer at once, in words.
 
-    Usage: ``check("00.folder-size", folder_size, sum(sizes))``; the last line of a check cell.
+    Usage: ``check("start-here.weights-size", size, file_size)``; the last line of a check cell.
 
     answer: None or ``...`` means not answered yet; the notebook goes on.
     expected: the right value, or a function of the answer that returns True, False, or words that
     say what is wrong. Numbers may differ by tolerance (relative); blanks around text do not count.
+    Ids of format 1 (see :mod:`.progress_file`) are understood: a reader's copy may still have them.
     Raises AssertionError for anything but a right answer where nbgrader grades, or with
     LABKIT_GRADING=1; LabError for an unknown id. Errors in computing the answer are not caught.
     """
-    known = exercises()
+    id, known = renew_id(id), exercises()
     if id not in known:
         raise LabError(
             t(f"There is no exercise '{id}'.", f"没有练习 '{id}'。"),
@@ -205,11 +210,11 @@ def predict(id: str, choice: str) -> Verdict: ...
 def predict(id: str, choice: str | None = None) -> Verdict | Prediction:
     """Say what will happen before you look; every choice is explained.
 
-    Usage: ``predict("00.unseen")`` asks, ``predict("00.unseen", "b")`` answers. A prediction is
-    never graded. Raises LabError for an unknown id or choice. The radio buttons of a live notebook
-    are in :mod:`labkit.widgets.prediction`.
+    Usage: ``predict("start-here.unheard")`` asks, ``predict("start-here.unheard", "b")`` answers.
+    A prediction is never graded. Raises LabError for an unknown id or choice. The radio buttons of
+    a live notebook are in :mod:`labkit.widgets.prediction`.
     """
-    known = questions()
+    id, known = renew_id(id), questions()
     if id not in known:
         raise LabError(
             t(f"There is no question '{id}'.", f"没有问题 '{id}'。"),
@@ -299,15 +304,15 @@ class Overview:
         """The table, the heading first and the sums last; in the reader's language."""
         keys = () if self.track else TRACKS
         head = ["", t("Lesson", "课"), *(str(TRACK_NAMES[key]) for key in keys)]
-        rows = [[*head, t("minutes", "分钟"), t("right", "答对")]]
+        rows = [[*head, t("needs", "先修"), t("minutes", "分钟"), t("right", "答对")]]
         for stage in self.stages:
             lesson, alone = stage.lesson, Overview((stage,))
             marks = ["●" if key in lesson.tracks else "" for key in keys]
-            rows.append(
-                [lesson.id, str(lesson.title), *marks, str(lesson.minutes or ""), alone.done]
-            )
+            needs = t(", ", "、").join(map(number_of, lesson.needs))
+            minutes = str(lesson.minutes or "")
+            rows.append([lesson.id, str(lesson.title), *marks, needs, minutes, alone.done])
         times = [self.follow(key).time for key in keys]
-        return [*rows, ["", t("together", "合计"), *times, self.time, self.done]]
+        return [*rows, ["", t("together", "合计"), *times, "", self.time, self.done]]
 
     def __str__(self) -> str:
         return "\n".join(
@@ -339,7 +344,7 @@ def overview(track: str | None = None) -> Overview:
     known = [*exercises(), *questions()]
     stages = []
     for lesson in lessons():
-        mine = {id for id in known if id.startswith(f"{lesson.id}.")}
+        mine = {id for id in known if id.startswith(f"{lesson.topic}.")}
         stages.append(Stage(lesson, len(mine & done), len(mine)))
     every = Overview(tuple(stages))
     return every.follow(track) if track else every

@@ -1,4 +1,4 @@
-"""What every lesson on a family shows: its heirs, its published scores, and how to run it.
+"""What every lesson on a family shows: its successors, its published scores, and how to run it.
 
 Usage: ``lab.successors("llama")``, ``lab.published_scores("llama")``,
 ``lab.run_lines("Llama-3-8B")``
@@ -36,7 +36,7 @@ CONTEXT = 4096
 """Tokens of context the memory is counted for, where a model has as many."""
 
 
-# Heirs -----------------------------------------------------------------------------------
+# Successors -------------------------------------------------------------------------------
 
 
 def successors(family: str) -> Table:
@@ -44,8 +44,8 @@ def successors(family: str) -> Table:
 
     Usage: ``successors("llama")``. family: a key of ``labkit/data/families.toml``.
 
-    What changed is read from both configurations; the licence is named where it is another one.
-    The memory is that of the heir in Q4_K_M by llama.cpp with a context of 4,096. Raises LabError
+    What changed is read from both configurations; the licence is named where it is another one. The
+    memory is that of the successor in Q4_K_M by llama.cpp with a context of 4,096. Raises LabError
     for an unknown family.
     """
     header = (

@@ -38,7 +38,8 @@ class Marks(ShowsTable):
     @property
     def points(self) -> float:
         """The sum over all criteria, at most 100."""
-        return sum(c.points * SHARES[self.levels[c.id]] for c in criteria())
+        found: float = sum(c.points * SHARES[self.levels[c.id]] for c in criteria())
+        return found
 
     def table(self) -> Table:
         """As a person reads it."""

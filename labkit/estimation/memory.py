@@ -202,12 +202,25 @@ def estimate_run(
             per_gpu = -(-(weights + cache) // gpus) + largest_piece(a, quant, group_size) + runtime
             per_gpu = min(per_gpu, total)
         return Estimate(
-            source.name, engine, quant, context, batch, weights, cache, runtime, total, None,
-            warnings, validity, n_layers=layers, per_gpu=per_gpu,
+            model=source.name,
+            engine=engine,
+            quant=quant,
+            context=context,
+            batch=batch,
+            weights=weights,
+            kv_cache=cache,
+            runtime=runtime,
+            total=total,
+            file_size=None,
+            warnings=warnings,
+            validity=validity,
+            n_layers=layers,
+            per_gpu=per_gpu,
             read_per_token=read_weights(a, quant, group_size),
-            on_gpu=total if memory else None, in_ram=0 if memory else None,
+            on_gpu=total if memory else None,
+            in_ram=0 if memory else None,
             fits=per_gpu <= memory if memory else None,
-        )  # fmt: skip
+        )
     if not flash_attn and kv_type not in ("f16", "bf16", "f32"):
         raise LabError(
             t(
@@ -228,8 +241,20 @@ def estimate_run(
             a, sizes, by_layer, runtime, vram=memory, n_gpu_layers=n_gpu_layers, gpus=gpus
         )
     return Estimate(
-        source.name, engine, quant, context, batch, weights, cache, runtime, total, sizes.total,
-        warnings, validity, n_layers=layers, read_per_token=read_per_token(a, sizes),
+        model=source.name,
+        engine=engine,
+        quant=quant,
+        context=context,
+        batch=batch,
+        weights=weights,
+        kv_cache=cache,
+        runtime=runtime,
+        total=total,
+        file_size=sizes.total,
+        warnings=warnings,
+        validity=validity,
+        n_layers=layers,
+        read_per_token=read_per_token(a, sizes),
         on_gpu=placed.on_gpu if placed else None,
         in_ram=placed.in_ram if placed else None,
         per_gpu=placed.per_gpu if placed else None,
@@ -237,7 +262,7 @@ def estimate_run(
         fits=placed.n_gpu_layers == layers and placed.per_gpu <= memory
         if placed and memory is not None
         else None,
-    )  # fmt: skip
+    )
 
 
 def _choose(quant: str | None, engine: str | None, source: Source) -> tuple[str, str]:

@@ -141,11 +141,24 @@ def estimate_training(name: str, a: Architecture, training: Training) -> Trainin
     runtime = 32 * MiB + (2 * largest_matrix(a) if s.method == "qlora" else 0)
     total = resident + gradients + activations + runtime
     return TrainingEstimate(
-        name, s.method, s.batch, s.seq, weights, adapter, gradients, optimizer, activations,
-        runtime, total, trained, _warnings(a, s), "rough" if a.num_experts or a.extra
-        or s.fused or (s.method == "full" and s.precision == "mixed") else "calibrated",
-        None if s.vram is None else total <= s.vram,
-    )  # fmt: skip
+        model=name,
+        method=s.method,
+        batch=s.batch,
+        seq=s.seq,
+        weights=weights,
+        adapter=adapter,
+        gradients=gradients,
+        optimizer=optimizer,
+        activations=activations,
+        runtime=runtime,
+        total=total,
+        trainable_parameters=trained,
+        warnings=_warnings(a, s),
+        validity="rough"
+        if a.num_experts or a.extra or s.fused or (s.method == "full" and s.precision == "mixed")
+        else "calibrated",
+        fits=None if s.vram is None else total <= s.vram,
+    )
 
 
 def adapter_parameters(a: Architecture, s: Training) -> int:

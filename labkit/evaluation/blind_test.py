@@ -89,7 +89,8 @@ def sign_test(wins: int, losses: int) -> float:
         )
     count = wins + losses
     tail = sum(math.comb(count, k) for k in range(max(wins, losses), count + 1))
-    return min(1.0, 2 * tail / 2**count)
+    found: float = min(1.0, 2 * tail / 2**count)
+    return found
 
 
 def correct_for_many(values: Sequence[float]) -> list[float]:

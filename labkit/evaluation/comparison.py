@@ -1,7 +1,7 @@
 """Variants of one model side by side: size, perplexity, divergence, exact match, speed, memory.
 
 Every variant is measured in a fresh process, on the same held-out text (see
-:mod:`~labkit.evaluation.metrics`), and what was measured is kept: the same table comes again in a
+:mod:`~labkit.evaluation.metrics`), and what was measured is cached: the same table comes again in a
 moment.
 """
 
@@ -37,7 +37,7 @@ PACKAGES = ("torch", "transformers", "llama-cpp-python", "bitsandbytes", "auto-r
 """Another version of these may give other figures; then everything is measured anew."""
 
 MEASUREMENT_VERSION = 1
-"""Part of every kept row's name; raise it when what is measured changes."""
+"""Part of every cached row's name; raise it when what is measured changes."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _kept(variant: _Variant, reference: _Variant | None, settings: _Settings) -> Path:
-    """Where the figures of a variant are kept."""
+    """Where the figures of a variant are cached."""
     against = digest("", _files(reference.file.path)) if reference else None
     made_by = [MEASUREMENT_VERSION, MEASURED_TOKENS, variant.engine, against, _versions()]
     key = digest(json.dumps([*made_by, *astuple(settings)]), _files(variant.file.path))
@@ -206,7 +206,7 @@ def _measure(
     settings: _Settings,
     callback: Callback | None,
 ) -> list[dict[str, Any]]:
-    """What was measured of each variant: what is kept, and the rest measured now."""
+    """What was measured of each variant: what is cached, and the rest measured now."""
     places = [_kept(v, references.get(v.engine), settings) for v in variants]
     found = [json.loads(p.read_text("utf-8")) if p.exists() else None for p in places]
     # What one has settled, the text and its tokens, holds for the others.

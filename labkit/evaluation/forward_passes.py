@@ -101,12 +101,12 @@ class PassCounter:
         kept = said[:-1] if said[-1] in self.model.stop_ids else said
         read = self.widths[0]
         return CountedAnswer(
-            "".join(self.model.decode(kept)),
-            len(ids),
-            read,
-            len(said),
-            len(self.widths),
-            tuple(_steps(said, self.drafts)),
+            text="".join(self.model.decode(kept)),
+            prompt=len(ids),
+            read=read,
+            tokens=len(said),
+            passes=len(self.widths),
+            steps=tuple(_steps(said, self.drafts)),
         )
 
     def forget(self) -> None:
@@ -131,7 +131,7 @@ def _steps(said: list[int], drafts: list[tuple[int, ...]]) -> list[Step]:
 def _counting(cpp: Any, widths: list[int]) -> Any:
     """llama-cpp-python's class; every pass writes down how many tokens went through."""
 
-    class Counting(cpp.Llama):
+    class Counting(cpp.Llama):  # type: ignore[misc]
         def eval(self, tokens: Sequence[int]) -> None:
             widths.append(len(tokens))
             super().eval(tokens)

@@ -187,7 +187,8 @@ def log_softmax(logits: Floats) -> Floats:
     """Log-probabilities of logits, along the last axis. Usage: ``log_softmax(logits)``"""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted
+    found: Floats = shifted
+    return found
 
 
 def kl_divergence(reference: Floats, other: Floats) -> npt.NDArray[np.float64]:

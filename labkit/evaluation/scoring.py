@@ -65,13 +65,14 @@ def answers(
     import torch
 
     def render(item: "Item", count: int, prompt: bool) -> str:
-        return tokenizer.apply_chat_template(
+        found: str = tokenizer.apply_chat_template(
             list(item.messages[:count]),
             tools=list(item.tools) or None,
             chat_template=chat_template,
             add_generation_prompt=prompt,
             tokenize=False,
         )
+        return found
 
     ends = model.generation_config.eos_token_id
     ends = tokenizer.convert_ids_to_tokens(ends if isinstance(ends, list) else [ends])

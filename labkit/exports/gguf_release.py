@@ -111,6 +111,6 @@ def _adapter(adapter: Path, base: Location) -> Path:
             ),
         )
     files = [path for path in sorted(adapter.glob("adapter_*")) if path.is_file()]
-    kept = digest("lora 1", [*files, base.path / "config.json"])
-    out = cache_folder() / "gguf" / f"{adapter.resolve().name}-{kept}-lora.gguf"
+    made_of = digest("lora 1", [*files, base.path / "config.json"])
+    out = cache_folder() / "gguf" / f"{adapter.resolve().name}-{made_of}-lora.gguf"
     return out if out.exists() else write_lora_gguf(adapter, base.path, out)

@@ -118,7 +118,8 @@ class PromptShape:
     def _answer(self, message: Message) -> str:
         shape, calls = self.tools, message.get("tool_calls")
         if not calls or shape is None:
-            return self.answer.before + message["content"] + self.answer.after
+            found: str = self.answer.before + message["content"] + self.answer.after
+            return found
         functions = [call["function"] for call in calls]
         said = [f["name"] + shape.middle + _json(f["arguments"]) for f in functions]
         shown = said[:1] if shape.separator is None else said
@@ -223,7 +224,15 @@ def _with_tools(probe: _Probe, shape: PromptShape) -> PromptShape:
         shape.user.after + shape.generation + opening + "alpha" + middle + arguments + closing,
     )
     result = TemplateTurn(before, _after(answered, _mark("2")))
-    tools = ToolShape(whole, between, result, opening, middle, closing, separator)
+    tools = ToolShape(
+        whole=whole,
+        between=between,
+        result=result,
+        opening=opening,
+        middle=middle,
+        closing=closing,
+        separator=separator,
+    )
     return replace(shape, openings=openings, tools=tools)
 
 

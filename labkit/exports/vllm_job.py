@@ -97,7 +97,15 @@ def settle_vllm(
     notes = [_memory_note(estimated, gpus), _tools_note(location, parser)]
     notes.append(location.note if location else "")
     kept = tuple(filter(None, notes))
-    return VllmJob(name, base, files, tuple(arguments), gpus, _needed(estimated, gpus), kept)
+    return VllmJob(
+        name=name,
+        base=base,
+        files=files,
+        arguments=tuple(arguments),
+        gpus=gpus,
+        needed=_needed(estimated, gpus),
+        notes=kept,
+    )
 
 
 def _where(model: str | Path) -> tuple[Location | None, str | None]:

@@ -67,7 +67,8 @@ def measure_growth(name: str, settings: dict[str, Any], dtype: str, seq: int) ->
     before = need("psutil").Process().memory_info().rss
     _forget_peak()
     _steps(name, used, dtype, seq, STEPS)
-    return max(_peak_so_far() - before, 0)
+    found: int = max(_peak_so_far() - before, 0)
+    return found
 
 
 def _steps(name: str, settings: Settings, dtype: str, seq: int, steps: int) -> None:

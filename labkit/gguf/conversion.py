@@ -7,7 +7,6 @@ Not covered: DeepSeek-V2's group-limited routing (the 236B model routes without 
 rope types other than default, linear, llama3 and yarn, pickled checkpoints.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..architecture.config_file import read_json_file
 from ..core.errors import LabError
 from ..core.extras import need
 from ..core.i18n import t
+from ..core.safe_names import path_below
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -325,12 +326,15 @@ def _stored(folder: Path) -> dict[str, Weight]:
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a model; where an index lists them, those.
 
-    Raises LabError where there are none, or one that the index lists is missing.
+    Raises LabError where there are none, where one that the index lists is missing, or lies
+    elsewhere.
     """
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        paths = [folder / name for name in sorted(set(listed))]
+        listed = read_json_file(index).get("weight_map")
+        if not isinstance(listed, dict):
+            raise _cut_off(index)
+        paths = [path_below(folder, name) for name in sorted(set(map(str, listed.values())))]
     else:
         paths = sorted(folder.glob("model*.safetensors"))
     missing = [path.name for path in paths if not path.exists()]
@@ -360,9 +364,9 @@ def _reader(name: str, tensor: Any) -> Callable[[], "NDArray[Any]"]:
         )
 
     def read() -> "NDArray[Any]":
-        data = tensor.mmap_bytes().view(kinds[tensor.dtype]).reshape(tensor.shape)
+        data: NDArray[Any] = tensor.mmap_bytes().view(kinds[tensor.dtype]).reshape(tensor.shape)
         if tensor.dtype == "BF16":  # the upper half of a float32
-            return (data.astype(np.uint32) << 16).view(np.float32)
+            data = (data.astype(np.uint32) << 16).view(np.float32)
         return data
 
     return read

@@ -1,6 +1,6 @@
-"""GGUF files: made from Hugging Face folders, quantized by llama.cpp, kept in the cache.
+"""GGUF files: made from Hugging Face folders, quantized by llama.cpp, cached.
 
-What is kept is named by what it was made from: other weights, another tokenizer or another format
+A cached file is named by what it was made from: other weights, another tokenizer or another format
 give another file, and the same give the same. A file appears under its name only when it is
 whole; two processes that make the same one at once do not disturb each other.
 """
@@ -201,16 +201,16 @@ def gguf_for(
     if source.suffix == ".gguf":
         if inspect_gguf(source).format == format:
             return source
-        kept, base = _cache_path(source, [source], format), source
+        cached, base = _cache_path(source, [source], format), source
     else:
         config = check_config(config or read_json_config(source))
-        kept = _cache_path(source, _source_files(source), format)
-        if not kept.exists() and format in ("F16", "F32"):
-            return write_gguf(source, kept, format, config=config, callback=callback)
-        base = kept
-        if not kept.exists():
+        cached = _cache_path(source, _source_files(source), format)
+        if not cached.exists() and format in ("F16", "F32"):
+            return write_gguf(source, cached, format, config=config, callback=callback)
+        base = cached
+        if not cached.exists():
             base = gguf_for(source, "F16", config=config, callback=callback)
-    return kept if kept.exists() else quantize_gguf(base, kept, format)
+    return cached if cached.exists() else quantize_gguf(base, cached, format)
 
 
 def _source_files(folder: Path) -> list[Path]:
@@ -226,7 +226,7 @@ def _source_files(folder: Path) -> list[Path]:
 
 
 def _cache_path(source: Path, files: list[Path], format: str) -> Path:
-    """Where the file is kept: named by the model for people, by a hash for certainty."""
+    """Where the file is cached: named by the model for people, by a hash for certainty."""
     stem = source.stem if source.suffix == ".gguf" else source.resolve().name
     return cache_folder() / "gguf" / f"{stem}-{digest(str(CONVERTER_VERSION), files)}-{format}.gguf"
 

@@ -180,7 +180,13 @@ class Parts:
                 by_layer[i] += size
         embedding, output, lookup = self.whole.values()
         return FileSize(
-            tuple(by_layer), embedding, output, lookup, self.rest, metadata, self.routed
+            layers=tuple(by_layer),
+            embedding=embedding,
+            output=output,
+            lookup=lookup,
+            rest=self.rest,
+            metadata=metadata,
+            routed=self.routed,
         )
 
 

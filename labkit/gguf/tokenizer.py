@@ -199,7 +199,8 @@ def _layout(folder: Path) -> dict[str, Any]:
             t("Copy the tokenizer's files there.", "请把分词器文件也复制到该目录。"),
         )
     tokenizer = need("transformers").AutoTokenizer.from_pretrained(folder)
-    return json.loads(tokenizer.backend_tokenizer.to_str())
+    found: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return found
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -211,7 +212,8 @@ def _first(texts: tuple[str, ...], ids: dict[str, int]) -> int | None:
 
 
 def _token_text(entry: Any) -> str | None:
-    return entry["content"] if isinstance(entry, dict) else entry
+    found: str | None = entry["content"] if isinstance(entry, dict) else entry
+    return found
 
 
 def _adds_bos(settings: dict[str, Any], layout: dict[str, Any], bos: str | None) -> bool:

@@ -87,7 +87,14 @@ def _nvidia(host: Host) -> list[GPU] | None:
     for row in csv.reader(text.splitlines(), skipinitialspace=True):
         if len(row) == 6:  # anything else is a message such as "No devices were found"
             index, uuid, name, total, free, driver = row
-            gpu = GPU("NVIDIA", name, _int(total, MiB), _int(free, MiB), driver, "CUDA")
+            gpu = GPU(
+                vendor="NVIDIA",
+                name=name,
+                memory_total=_int(total, MiB),
+                memory_free=_int(free, MiB),
+                driver=driver,
+                backend="CUDA",
+            )
             cards[index, uuid] = gpu
     wanted = host.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
@@ -117,7 +124,16 @@ def _amd(host: Host) -> list[GPU] | None:
         total = _int(known.get("vram total memory (b)"))
         used = _int(known.get("vram total used memory (b)"))
         free = None if total is None or used is None else total - used
-        gpus.append(GPU("AMD", name, total, free, driver, "ROCm"))
+        gpus.append(
+            GPU(
+                vendor="AMD",
+                name=name,
+                memory_total=total,
+                memory_free=free,
+                driver=driver,
+                backend="ROCm",
+            )
+        )
     return gpus
 
 
@@ -133,7 +149,16 @@ def _intel(host: Host) -> list[GPU] | None:
         total = _int(facts.get("memory_physical_size_byte"))
         free = _int(facts.get("memory_free_size_byte"))
         driver = facts.get("driver_version")
-        gpus.append(GPU("Intel", facts.get("device_name"), total, free, driver, "XPU"))
+        gpus.append(
+            GPU(
+                vendor="Intel",
+                name=facts.get("device_name"),
+                memory_total=total,
+                memory_free=free,
+                driver=driver,
+                backend="XPU",
+            )
+        )
     return gpus
 
 
@@ -150,7 +175,14 @@ def _linux(host: Host) -> Iterator[GPU]:
         total = _int(host.read(f"{device}/mem_info_vram_total"))
         used = _int(host.read(f"{device}/mem_info_vram_used"))
         free = None if total is None or used is None else total - used
-        yield GPU(vendor, name, total, free, entry(facts, "DRIVER", separator="="), None)
+        yield GPU(
+            vendor=vendor,
+            name=name,
+            memory_total=total,
+            memory_free=free,
+            driver=entry(facts, "DRIVER", separator="="),
+            backend=None,
+        )
 
 
 def _windows(host: Host) -> Iterator[GPU]:
@@ -164,7 +196,14 @@ def _windows(host: Host) -> Iterator[GPU]:
         identity = (facts.get("PNPDeviceID") or "").upper()
         vendor = PCI_VENDORS.get(identity.partition("VEN_")[2][:4])
         if vendor:
-            yield GPU(vendor, facts.get("Name"), None, None, facts.get("DriverVersion"), None)
+            yield GPU(
+                vendor=vendor,
+                name=facts.get("Name"),
+                memory_total=None,
+                memory_free=None,
+                driver=facts.get("DriverVersion"),
+                backend=None,
+            )
 
 
 def _apple(host: Host, memory_total: int, memory_available: int) -> Iterator[GPU]:
@@ -187,9 +226,24 @@ def _apple(host: Host, memory_total: int, memory_available: int) -> Iterator[GPU
             share = (2, 3) if memory_total <= 32 * GiB else (3, 4)
             total = set_by_owner or memory_total * share[0] // share[1]
             free = min(total, memory_available)
-            yield GPU("Apple", name, total, free, None, "Metal", unified=True)
+            yield GPU(
+                vendor="Apple",
+                name=name,
+                memory_total=total,
+                memory_free=free,
+                driver=None,
+                backend="Metal",
+                unified=True,
+            )
             continue
         vendor = next((v for v in PCI_VENDORS.values() if v.lower() in maker), "unknown")
         vram = facts.get("spdisplays_vram") or facts.get("_spdisplays_vram")  # "8 GB", meaning GiB
         size = read_bytes(vram.replace("GB", "GiB").replace("MB", "MiB")) if vram else None
-        yield GPU(vendor, name, size, None, None, "Metal")
+        yield GPU(
+            vendor=vendor,
+            name=name,
+            memory_total=size,
+            memory_free=None,
+            driver=None,
+            backend="Metal",
+        )

@@ -51,7 +51,7 @@ def size(
     vram: int | None = None,
     gpus: int = 1,
 ) -> Estimate:
-    """The estimate of a catalogue model, kept: the same question is asked many times."""
+    """The estimate of a catalogue model, cached: the same question is asked many times."""
     return _size(model.name, quant, context, kv_type, vram, gpus)
 
 
@@ -76,7 +76,7 @@ def sizes(name: str, context: int) -> tuple[tuple[str, int, int], ...]:
     a = _source(name).architecture
     files = [
         (quant, file_size(a, quant, False)) for quant in types
-    ]  # as estimate_run asks: kept once
+    ]  # as estimate_run asks: cached once
     return tuple((quant, e.total - e.weights + file.tensors, file.total) for quant, file in files)
 
 

@@ -90,7 +90,8 @@ def criteria() -> Mapping[str, Criterion]:
 
 def rules() -> Mapping[str, float]:
     """The other numbers the picker goes by; the file says what each means."""
-    return _file()["rules"]
+    found: Mapping[str, float] = _file()["rules"]
+    return found
 
 
 @cache

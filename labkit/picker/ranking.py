@@ -11,6 +11,7 @@ from math import log2, sqrt
 from statistics import median
 
 from ..catalog import BenchmarkScore, CatalogModel, License, families, find, models, scores, terms
+from ..catalog.lessons import number_of
 from ..core.units import GiB
 from .needs import Need, criteria, find_need, perplexity_rise, rules, tool_callers
 
@@ -119,7 +120,7 @@ def country(name: str) -> str:
 @cache
 def lesson_of(family: str) -> str | None:
     """The number of the lesson that explains a family; None where none does."""
-    return next(row.lesson for row in families() if row.key == family)
+    return next(number_of(row.lesson) for row in families() if row.key == family) or None
 
 
 @cache

@@ -99,10 +99,10 @@ def reasons_against(
     if model.thinking == "always" and need.key not in ("math", "code"):
         reasons.append(t("always reasons first: answers take long", "总要先推理，出答案慢"))
     if model.superseded_by:
-        heir = find(model.superseded_by)
-        larger = heir.parameters > rules()["heir_size"] * model.parameters
+        successor = find(model.superseded_by)
+        larger = successor.parameters > rules()["heir_size"] * model.parameters
         reasons.append(
-            t(f"superseded by {heir.name}", f"已有后继 {heir.name}")
+            t(f"superseded by {successor.name}", f"已有后继 {successor.name}")
             + (t(", which is larger", "，但规模更大") if larger else "")
         )
     for language in need.languages:

@@ -52,13 +52,13 @@ def check_rules() -> tuple[RuleCheck, ...]:
         next_up = min(beyond, key=lambda m: m.parameters)
         checks.append(
             RuleCheck(
-                thumb.vram,
-                str(thumb.says),
-                all(_fits(m, QUANT, machine) for m in meant) and largest not in beyond,
-                largest.name,
-                _largest(today, machine).name,
-                next_up.name,
-                next((q for q in quants(next_up) if _fits(next_up, q, machine)), None),
+                vram=thumb.vram,
+                rule=str(thumb.says),
+                holds=all(_fits(m, QUANT, machine) for m in meant) and largest not in beyond,
+                largest=largest.name,
+                today=_largest(today, machine).name,
+                next_up=next_up.name,
+                next_quant=next((q for q in quants(next_up) if _fits(next_up, q, machine)), None),
             )
         )
     return tuple(checks)

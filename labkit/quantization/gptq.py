@@ -194,16 +194,19 @@ def _scales(weights: Floats, bits: int) -> npt.NDArray[np.float16]:
     if not np.isfinite(scales).all():
         raise not_storable(weights, f"GPTQ-{bits}")
     scales[scales == 0] = 1  # a group of zeros; any step will do
-    return scales
+    found: npt.NDArray[np.float16] = scales
+    return found
 
 
 def _round(weights: Floats, scales: Floats, bits: int) -> npt.NDArray[np.uint8]:
     steps = np.rint(weights / scales.astype(np.float32)) + 2 ** (bits - 1)
-    return np.clip(steps, 0, 2**bits - 1).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.clip(steps, 0, 2**bits - 1).astype(np.uint8)
+    return found
 
 
 def _read(codes: npt.NDArray[np.uint8], scales: Floats, bits: int) -> Floats:
-    return scales.astype(np.float32) * (codes.astype(np.float32) - 2 ** (bits - 1))
+    found: Floats = scales.astype(np.float32) * (codes.astype(np.float32) - 2 ** (bits - 1))
+    return found
 
 
 # --- the checkpoint ---------------------------------------------------------------------------

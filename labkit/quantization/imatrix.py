@@ -39,7 +39,7 @@ def imatrix_gguf_for(
     seed: int = 0,
     callback: Callback | None = None,
 ) -> Path:
-    """The GGUF file of a folder in a format, quantized with an importance matrix; kept.
+    """The GGUF file of a folder in a format, quantized with an importance matrix; cached.
 
     Usage: ``imatrix_gguf_for(locate("pocket/llama3"), "Q4_K_M")``
 
@@ -59,13 +59,13 @@ def imatrix_gguf_for(
     made_by = f"{MAKER_VERSION} {json.dumps([text, seed])}"
     stem = location.path.resolve().name
     name = f"{stem}-{digest(made_by, [base, *weight_files(location.path)])}-{format}{SUFFIX}.gguf"
-    kept = cache_folder() / "gguf" / name
-    if not kept.exists():
+    cached = cache_folder() / "gguf" / name
+    if not cached.exists():
         with show_progress(None, t("measuring importances", "测量重要性")):
             measured = run_apart(_measure, str(location.path), text, seed, small=location.is_pocket)
         importances = {name: np.array(values, np.float32) for name, values in measured.items()}
-        quantize_gguf(base, kept, format, importances)
-    return kept
+        quantize_gguf(base, cached, format, importances)
+    return cached
 
 
 def measure_importances(model: Any, ids: Any, config: dict[str, Any]) -> Importances:

@@ -106,15 +106,15 @@ def checkpoint_for(
         made_by += json.dumps([text, seed])
     files = [path for path in _files(location.path) if path.suffix != ".md"]
     stem = location.path.resolve().name
-    kept = cache_folder() / "checkpoints" / f"{stem}-{digest(made_by, files)}-{format}"
-    if not kept.exists():
+    cached = cache_folder() / "checkpoints" / f"{stem}-{digest(made_by, files)}-{format}"
+    if not cached.exists():
         if package and not has(package):  # only the worker imports it: that takes seconds
             need(package)
         bits = CALIBRATED.get(format)
         size = loaded_weights(architecture, f"gptq-{bits}bit" if bits else format)
         title = t(f"quantizing to {format}", f"量化为 {format}")
         with (
-            replacing(kept, size, folder=True) as part,
+            replacing(cached, size, folder=True) as part,
             show_progress(None, title, callback=callback) as bar,
         ):
             arguments = (str(location.path), format, str(part), text, seed)
@@ -124,7 +124,7 @@ def checkpoint_for(
                 callback=lambda done, total: bar.advance(),
                 small=location.is_pocket,
             )
-    return kept
+    return cached
 
 
 def _plain_config(location: Location, format: str) -> dict[str, Any]:

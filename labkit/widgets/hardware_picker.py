@@ -65,7 +65,14 @@ class HardwarePicker:
         vram, ram = round(self.vram * GiB), round(self.ram * GiB)
         name, old = t("such a machine", "这样的机器"), self.machine
         gpu = old.gpu if vram else None
-        return AvailableMemory(name, vram, ram or None, int(vram > 0), gpu, old.ram_type)
+        return AvailableMemory(
+            name=name,
+            vram=vram,
+            ram=ram or None,
+            gpus=int(vram > 0),
+            gpu=gpu,
+            ram_type=old.ram_type,
+        )
 
     @property
     def picks(self) -> Picks:

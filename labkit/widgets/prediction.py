@@ -11,8 +11,8 @@ from ..course.progress_file import is_graded
 def ask(id: str) -> Any:
     """Ask a question of the course before the reader looks.
 
-    Usage: ``ask("00.unheard")`` as the last line of a cell. Radio buttons in a live notebook;
-    the written form of :func:`labkit.course.predict` in static renderings and graded runs.
+    Usage: ``ask("start-here.unheard")`` as the last line of a cell. Radio buttons in a live
+    notebook; where the page is static or graded, the written form of :func:`labkit.course.predict`.
     """
     prediction = predict(id)
     if is_static() or is_graded():

@@ -86,7 +86,8 @@ class QuantizationExplorer:
     @property
     def before(self) -> Floats:
         """(columns,): the row as it was."""
-        return self.weights[self.row].astype(np.float32)
+        found: Floats = self.weights[self.row].astype(np.float32)
+        return found
 
     @property
     def after(self) -> Floats:
@@ -94,7 +95,8 @@ class QuantizationExplorer:
         return self._after(self.format)
 
     def _after(self, format: str) -> Floats:
-        return FORMATS[format](self.before[None])[0]
+        found: Floats = FORMATS[format](self.before[None])[0]
+        return found
 
     @property
     def errors(self) -> Floats:

@@ -1,4 +1,4 @@
-"""nbgrader's settings for a class; ``build.py NN --assignment --out CLASS`` copies them there."""
+"""nbgrader's settings for a class; ``build.py … --assignment --out CLASS`` copies them there."""
 
 import os
 

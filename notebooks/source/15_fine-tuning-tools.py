@@ -1,30 +1,45 @@
 # %% [markdown] lang="en"
-# # Fine-tuning tools: whether to tune, what with, and for how long
-#
-# **You will be able to** climb the ladder prompt → examples → search → LoRA and stop at the right rung, with a figure for each; hand one tuning over to Axolotl or LLaMA-Factory and read every line of their files; write the loss of DPO yourself; predict memory and hours on a real GPU before you rent one.
-#
-# **You will learn** why facts belong into a search and skills into weights, what happens on the day a fact changes, from what DoctorGLM, Meditron, Lawyer LLaMA and FinGPT were made and under which licence, and why a preference loss near zero can hide a broken model.
-#
-# **You need** about 70 minutes, two CPU cores, 1 GiB of free memory. Download: 0. Lesson 13 comes before.
+"""
+# Fine-tuning tools: whether to tune, what with, and for how long
+
+**You will be able to** climb the ladder prompt → examples → search → LoRA and stop at the right rung, with a figure for each; hand one tuning over to Axolotl or LLaMA-Factory and read every line of their files; write the loss of DPO yourself; predict memory and hours on a real GPU before you rent one.
+
+**You will learn** why facts belong into a search and skills into weights, what happens on the day a fact changes, from what DoctorGLM, Meditron, Lawyer LLaMA and FinGPT were made and under which licence, and why a preference loss near zero can hide a broken model.
+
+**You need** about 70 minutes, two CPU cores, 1 GiB of free memory.
+Download: 0.
+Lesson [[lora]] comes before.
+"""
 
 # %% [markdown] lang="zh"
-# # 微调工具箱：该不该微调，用什么微调，要多久
-#
-# **学完你能**沿着“提示 → 示例 → 检索 → LoRA”一级一级往上走，在该停的地方停下，每一级都拿得出数字；把同一次微调交给 Axolotl 或 LLaMA-Factory，读得懂它们配置里的每一行；亲手写出 DPO 的损失；租显卡之前，先把显存和时间算出来。
-#
-# **你会明白**为什么知识该交给检索、本事才该练进权重，知识变了的那一天会怎样，DoctorGLM、Meditron、Lawyer LLaMA、FinGPT 是拿什么改出来的、用的什么许可证，以及偏好损失都快到零了，模型为什么反而可能坏掉。
-#
-# **需要准备**大约 70 分钟，两个 CPU 核心，1 GiB 空闲内存。下载量：0。请先学第 13 课。
+"""
+# 微调工具箱：该不该微调，用什么微调，要多久
+
+**学完你能**沿着“提示 → 示例 → 检索 → LoRA”一级一级往上走，在该停的地方停下，每一级都拿得出数字；把同一次微调交给 Axolotl 或 LLaMA-Factory，读得懂它们配置里的每一行；亲手写出 DPO 的损失；租显卡之前，先把显存和时间算出来。
+
+**你会明白**为什么知识该交给检索、本事才该练进权重，知识变了的那一天会怎样，DoctorGLM、Meditron、Lawyer LLaMA、FinGPT 是拿什么改出来的、用的什么许可证，以及偏好损失都快到零了，模型为什么反而可能坏掉。
+
+**需要准备**大约 70 分钟，两个 CPU 核心，1 GiB 空闲内存。
+下载量：0。
+请先学第 [[lora]] 课。
+"""
 
 # %% [markdown] lang="en"
-# ## What the staff ask
-#
-# Lake Tea is a small firm that does not exist. Its handbook has twenty entries, and people ask for them in many ways, in two languages. Sixteen wordings an entry; a part of them is kept for the test.
+"""
+## What the staff ask
+
+Lake Tea is a small firm that does not exist.
+Its handbook has twenty entries, and people ask for them in many ways, in two languages.
+Sixteen wordings an entry; a part of them is kept for the test.
+"""
 
 # %% [markdown] lang="zh"
-# ## 员工会问什么
-#
-# 湖茶公司是我们虚构的一家小公司。员工手册一共二十条，大家问起来五花八门，中英文都有：英文、中文各八种问法，其中一部分留作考题。
+"""
+## 员工会问什么
+
+湖茶公司是我们虚构的一家小公司。
+员工手册一共二十条，大家问起来五花八门，中英文都有：英文、中文各八种问法，其中一部分留作考题。
+"""
 
 # %%
 import labkit as lab
@@ -35,21 +50,31 @@ task = load_task("handbook")
 task
 
 # %% [markdown] lang="en"
-# Five ways to answer them come now, the cheapest first. Before you look, commit yourself:
+"""
+Five ways to answer them come now, the cheapest first.
+Before you look, commit yourself:
+"""
 
 # %% [markdown] lang="zh"
-# 下面有五种办法，从最便宜的开始。看结果之前，先押一个：
+"""
+下面有五种办法，从最便宜的开始。
+看结果之前，先押一个：
+"""
 
 # %%
 from labkit.widgets.prediction import ask
 
-ask("15.ladder")
+ask("fine-tuning-tools.ladder")
 
 # %% [markdown] lang="en"
-# ### Rung 1: just ask
+"""
+### Rung 1: just ask
+"""
 
 # %% [markdown] lang="zh"
-# ### 第一级：直接问
+"""
+### 第一级：直接问
+"""
 
 # %%
 from labkit.finetuning.experiment import exact_match
@@ -61,20 +86,34 @@ ladder = {"plain": exact_match(model, task.test)}
 print(f"{ladder['plain']:.0%}")
 
 # %% [markdown] lang="en"
-# Nothing, of course: the handbook was in no training. No wording of the prompt changes that, for what was never read cannot be recalled. A large model would fail here too, and sound better doing it.
+"""
+Nothing, of course: the handbook was in no training.
+No wording of the prompt changes that, for what was never read cannot be recalled.
+A large model would fail here too, and sound better doing it.
+"""
 
 # %% [markdown] lang="zh"
-# 一题都不会，这很正常：手册从没进过训练语料。提示词写得再好也没用，没读过的东西想不起来。大模型到了这里一样答不对，只是错得更像那么回事。
+"""
+一题都不会，这很正常：手册从没进过训练语料。
+提示词写得再好也没用，没读过的东西想不起来。
+大模型到了这里一样答不对，只是错得更像那么回事。
+"""
 
 # %% [markdown] lang="en"
-# ### Rung 2: show examples
-#
-# **Few-shot**: a few solved questions stand before the real one. Eight at random:
+"""
+### Rung 2: show examples
+
+**Few-shot**: a few solved questions stand before the real one.
+Eight at random:
+"""
 
 # %% [markdown] lang="zh"
-# ### 第二级：给几个示例
-#
-# **少样本提示**：在真正的问题前面，先摆几道做好的题。随机取八道：
+"""
+### 第二级：给几个示例
+
+**少样本提示**：在真正的问题前面，先摆几道做好的题。
+随机取八道：
+"""
 
 # %%
 import random
@@ -93,24 +132,46 @@ ladder["examples"] = exact_match(model, few_shot)
 print(f"{ladder['examples']:.0%}")
 
 # %% [markdown] lang="en"
-# Two things come together. Examples show a *form*; a fact they hold only by luck, here in eight of 222. And pocket models have never learnt to learn from a prompt; large ones do (Brown et al. 2020, arXiv:2005.14165). So on a real model this rung helps with tone, format and labels, and still not with facts.
+"""
+Two things come together.
+Examples show a *form*; a fact they hold only by luck, here in eight of 222.
+And pocket models have never learnt to learn from a prompt; large ones do (Brown et al. 2020, arXiv:2005.14165).
+So on a real model this rung helps with tone, format and labels, and still not with facts.
+"""
 
 # %% [markdown] lang="zh"
-# 这里有两个原因。示例教的是*形式*，碰巧带上要问的那条知识才算走运：222 道里只摆了八道。再者，口袋模型从没学过“看着提示现学”，大模型会（Brown 等，2020，arXiv:2005.14165）。所以换成真实模型，这一级对语气、格式、分类标签有用，对知识仍然没用。
+"""
+这里有两个原因。
+示例教的是*形式*，碰巧带上要问的那条知识才算走运：222 道里只摆了八道。
+再者，口袋模型从没学过“看着提示现学”，大模型会（Brown 等，2020，arXiv:2005.14165）。
+所以换成真实模型，这一级对语气、格式、分类标签有用，对知识仍然没用。
+"""
 
 # %% [markdown] lang="en"
-# ### Rung 3: look it up
-#
-# The handbook is twenty sentences in each language. Searching needs no model. **BM25**, the workhorse of search engines (Robertson and Zaragoza 2009), scores a text by the words it shares with the question; rare words count more, and long texts are held back. We use the library `bm25s`.
-#
-# English is cut into words. Chinese has no spaces: overlapping pairs of characters do well, and need no dictionary.
+"""
+### Rung 3: look it up
+
+The handbook is twenty sentences in each language.
+Searching needs no model.
+**BM25**, the workhorse of search engines (Robertson and Zaragoza 2009), scores a text by the words it shares with the question; rare words count more, and long texts are held back.
+We use the library `bm25s`.
+
+English is cut into words.
+Chinese has no spaces: overlapping pairs of characters do well, and need no dictionary.
+"""
 
 # %% [markdown] lang="zh"
-# ### 第三级：查一查
-#
-# 手册一共二十句，中英文各一份。查找根本用不着模型。**BM25** 是搜索引擎用了几十年的看家算法（Robertson 与 Zaragoza，2009）：一段文字与问题共有的词越多，得分越高；越少见的词分量越重，太长的文字要打折扣。我们用 `bm25s` 这个库。
-#
-# 英文按单词切。中文没有空格，就切成首尾相叠的两字组，效果不错，还不用词典。
+"""
+### 第三级：查一查
+
+手册一共二十句，中英文各一份。
+查找根本用不着模型。
+**BM25** 是搜索引擎用了几十年的看家算法（Robertson 与 Zaragoza，2009）：一段文字与问题共有的词越多，得分越高；越少见的词分量越重，太长的文字要打折扣。
+我们用 `bm25s` 这个库。
+
+英文按单词切。
+中文没有空格，就切成首尾相叠的两字组，效果不错，还不用词典。
+"""
 
 # %%
 import re
@@ -144,10 +205,15 @@ found = search(sentences, questions)
 list(zip(questions, found, strict=True))[:3]
 
 # %% [markdown] lang="en"
-# How often is it the right sentence, that is, the one that ends with the right answer?
+"""
+How often is it the right sentence, that is, the one that ends with the right answer?
+"""
 
 # %% [markdown] lang="zh"
-# 找到的那一句，多少次是对的？以正确答案结尾，就算对。
+"""
+找到的那一句，多少次是对的？
+以正确答案结尾，就算对。
+"""
 
 # %%
 wanted = [item.messages[-1]["content"] for item in task.test]
@@ -155,22 +221,37 @@ hits = [s.rstrip(".。").endswith(w) for s, w in zip(found, wanted, strict=True)
 print(f"{sum(hits)} of {len(hits)}")
 
 # %% [markdown] lang="en"
-# All of them, at once, and nothing was trained. If your users can live with "here is the passage", stop here. It never invents anything.
-#
-# This handbook is an easy one: a question names its topic in the handbook's words. Ask "how many days off do I get?" and BM25 is lost. Then people search by the meaning of sentences (embeddings), or by both.
-#
-# ### Rung 4: look it up, then read
-#
-# Now the sentence goes before the question, and the model shall answer from it. That is **retrieval-augmented generation**, RAG.
+"""
+All of them, at once, and nothing was trained.
+If your users can live with "here is the passage", stop here.
+It never invents anything.
+
+This handbook is an easy one: a question names its topic in the handbook's words.
+Ask "how many days off do I get?" and BM25 is lost.
+Then people search by the meaning of sentences (embeddings), or by both.
+
+### Rung 4: look it up, then read
+
+Now the sentence goes before the question, and the model shall answer from it.
+That is **retrieval-augmented generation**, RAG.
+"""
 
 # %% [markdown] lang="zh"
-# 全对，一眨眼的事，什么也没训练。要是用户能接受“原文在这里，请看”，到这一级就可以收工了。它从不编造。
-#
-# 这本手册算是好查的：问题里用的就是手册里的词。要是有人问“我能休几天假？”，BM25 就没辙了。这时人们按句子的意思来查（向量检索），或者两种一起用。
-#
-# ### 第四级：先查，再读
-#
-# 把查到的句子放在问题前面，让模型照着它回答。这就是**检索增强生成**，简称 RAG。
+"""
+全对，一眨眼的事，什么也没训练。
+要是用户能接受“原文在这里，请看”，到这一级就可以收工了。
+它从不编造。
+
+这本手册算是好查的：问题里用的就是手册里的词。
+要是有人问“我能休几天假？”
+，BM25 就没辙了。
+这时人们按句子的意思来查（向量检索），或者两种一起用。
+
+### 第四级：先查，再读
+
+把查到的句子放在问题前面，让模型照着它回答。
+这就是**检索增强生成**，简称 RAG。
+"""
 
 # %%
 from labkit.finetuning.reading import add_passage
@@ -181,14 +262,28 @@ ladder["search"] = exact_match(model, with_passage)
 print(f"{ladder['search']:.0%}")
 
 # %% [markdown] lang="en"
-# The answer stands right above the question, and the model does not take it. Honestly so: a pocket model has learnt to find *codes of words* in a text (lesson 06), and no other kind of reading. Large chat models bring this skill along; that it can be missing is what one sees only in a small one.
-#
-# A missing *skill* is what fine-tuning is for. So let us teach it to read: 2,000 questions, each with a sentence from a made-up handbook. Firm and topics are the same, numbers and names are others. **Not one true entry of Lake Tea's handbook is among them.**
+"""
+The answer stands right above the question, and the model does not take it.
+Honestly so: a pocket model has learnt to find *codes of words* in a text (lesson [[yi]]), and no other kind of reading.
+Large chat models bring this skill along; that it can be missing is what one sees only in a small one.
+
+A missing *skill* is what fine-tuning is for.
+So let us teach it to read: 2,000 questions, each with a sentence from a made-up handbook.
+Firm and topics are the same, numbers and names are others.
+**Not one true entry of Lake Tea's handbook is among them.**
+"""
 
 # %% [markdown] lang="zh"
-# 答案就写在问题上面那一行，模型却不去拿。这是实情：口袋模型只学过在文中找*词的号码*（第 06 课），没学过别的读法。大的对话模型天生带着这份本事；正因为小，我们才看得到它也可能没有。
-#
-# 缺*本事*，才是微调该上场的时候。那就教它阅读：两千道题，每题配一句编出来的手册。公司名和条目不变，数字和人名全换掉。**湖茶公司手册里真正的条目，一条也不在里面。**
+"""
+答案就写在问题上面那一行，模型却不去拿。
+这是实情：口袋模型只学过在文中找*词的号码*（第 [[yi]] 课），没学过别的读法。
+大的对话模型天生带着这份本事；正因为小，我们才看得到它也可能没有。
+
+缺*本事*，才是微调该上场的时候。
+那就教它阅读：两千道题，每题配一句编出来的手册。
+公司名和条目不变，数字和人名全换掉。
+**湖茶公司手册里真正的条目，一条也不在里面。**
+"""
 
 # %%
 from labkit.finetuning.reading import reading_task
@@ -202,10 +297,14 @@ fast = {"old_skills": (), "measure_memory": False, "reuse": True}
 reader = lab.finetune(MODEL, reading, "lora", **fast)
 
 # %% [markdown] lang="en"
-# And the handbook, which it has never seen, with the sentences that were found:
+"""
+And the handbook, which it has never seen, with the sentences that were found:
+"""
 
 # %% [markdown] lang="zh"
-# 再来考手册，它从没见过，只给它查到的句子：
+"""
+再来考手册，它从没见过，只给它查到的句子：
+"""
 
 # %% varies="an accuracy after training differs between processors"
 from labkit.finetuning.lora import load_adapter, switch_adapters
@@ -218,14 +317,18 @@ print(f"{ladder['search + reading']:.0%}")
 print("most of it:", ladder["search + reading"] > 0.7)
 
 # %% [markdown] lang="en"
-# ### Rung 5: put the facts into the weights
-#
-# The other use of LoRA: train on 222 questions with their answers until they sit, as in lesson 13.
+"""
+### Rung 5: put the facts into the weights
+
+The other use of LoRA: train on 222 questions with their answers until they sit, as in lesson [[lora]].
+"""
 
 # %% [markdown] lang="zh"
-# ### 第五级：把知识练进权重
-#
-# LoRA 的另一种用法，第 13 课做过：拿 222 道带答案的题反复练，直到记牢。
+"""
+### 第五级：把知识练进权重
+
+LoRA 的另一种用法，第 [[lora]] 课做过：拿 222 道带答案的题反复练，直到记牢。
+"""
 
 # %%
 facts = lab.finetune(MODEL, task, "lora", **fast)
@@ -239,14 +342,18 @@ print(f"{ladder['facts in weights']:.0%}")
 print("nearly all:", ladder["facts in weights"] > 0.85)
 
 # %% [markdown] lang="en"
-# ### The ladder, with its prices
-#
-# What a rung costs comes in three currencies: once, before the first answer; with every question, as tokens to be read; and on disk.
+"""
+### The ladder, with its prices
+
+What a rung costs comes in three currencies: once, before the first answer; with every question, as tokens to be read; and on disk.
+"""
 
 # %% [markdown] lang="zh"
-# ### 整架梯子，连同价钱
-#
-# 每一级的代价分三种：上线前一次性花的；每问一次都要花的，也就是多读的词元；还有占的硬盘。
+"""
+### 整架梯子，连同价钱
+
+每一级的代价分三种：上线前一次性花的；每问一次都要花的，也就是多读的词元；还有占的硬盘。
+"""
 
 # %%
 from statistics import mean
@@ -298,23 +405,33 @@ draw_bars(
 )
 
 # %% [markdown] lang="en"
-# The two upper rungs end close together; facts in the weights even read fewer tokens a question. So why does nearly every firm put its knowledge into a search?
+"""
+The two upper rungs end close together; facts in the weights even read fewer tokens a question.
+So why does nearly every firm put its knowledge into a search?
+"""
 
 # %% [markdown] lang="zh"
-# 上面两级的成绩差不多，把知识练进权重，每次提问还少读些词元。那为什么几乎所有公司都把知识放在检索里？
+"""
+上面两级的成绩差不多，把知识练进权重，每次提问还少读些词元。
+那为什么几乎所有公司都把知识放在检索里？
+"""
 
 # %% [markdown] lang="en"
-# ## A fact changes
-#
-# From Monday on people may work at home on three days a week, not two.
+"""
+## A fact changes
+
+From Monday on people may work at home on three days a week, not two.
+"""
 
 # %% [markdown] lang="zh"
-# ## 有一条改了
-#
-# 从下周一起，每周可以远程办公三天，不再是两天。
+"""
+## 有一条改了
+
+从下周一起，每周可以远程办公三天，不再是两天。
+"""
 
 # %%
-ask("15.change")
+ask("fine-tuning-tools.change")
 
 # %%
 old = {"remote days a week: 2 days": "remote days a week: 3 days", "天数：2天": "天数：3天"}
@@ -330,10 +447,16 @@ changed = [change(sentence) for sentence in sentences]
 [new for new, sentence in zip(changed, sentences, strict=True) if new != sentence]
 
 # %% [markdown] lang="en"
-# That was the whole update of the search. All questions about it, from training and test, to both models:
+"""
+That was the whole update of the search.
+All questions about it, from training and test, to both models:
+"""
 
 # %% [markdown] lang="zh"
-# 检索这边的更新，到这里就全部做完了。把训练集和考题里问到它的问题，都拿来问两个模型：
+"""
+检索这边的更新，到这里就全部做完了。
+把训练集和考题里问到它的问题，都拿来问两个模型：
+"""
 
 # %%
 from labkit.evaluation.scoring import answers
@@ -358,52 +481,74 @@ print("search + reading follows:", says["reading"] > 0.6)
 print("the weights still say two days:", says["facts"] == 0)
 
 # %% [markdown] lang="en"
-# The facts model would have to be trained again, tested again and shipped again, for one number; and until then it is wrong in a firm voice. Nor can it say *where* it has its answer from, keep the salaries from the trainee, or forget a customer who asks to be forgotten. A search can: a sentence has an address, can be locked, and can be deleted.
+"""
+The facts model would have to be trained again, tested again and shipped again, for one number; and until then it is wrong in a firm voice.
+Nor can it say *where* it has its answer from, keep the salaries from the trainee, or forget a customer who asks to be forgotten.
+A search can: a sentence has an address, can be locked, and can be deleted.
+"""
 
 # %% [markdown] lang="zh"
-# 练进权重的那个，为了一个数字就得重练、重考、重新上线；在那之前，它会用笃定的口气说错话。它也说不出答案的*出处*，没法对实习生藏起工资表，客户要求删除个人信息时也删不掉。检索都做得到：一句话有出处，可以上锁，可以删除。
+"""
+练进权重的那个，为了一个数字就得重练、重考、重新上线；在那之前，它会用笃定的口气说错话。
+它也说不出答案的*出处*，没法对实习生藏起工资表，客户要求删除个人信息时也删不掉。
+检索都做得到：一句话有出处，可以上锁，可以删除。
+"""
 
 # %% [markdown] lang="en"
-# ## When to tune at all
-#
-# Start at the top; go down only when measured figures are not enough.
-#
-# | it lacks | first try | then | why |
-# |---|---|---|---|
-# | a clear task | a better prompt | | a minute; nothing to maintain |
-# | the form: tone, format, labels | examples in the prompt | LoRA on a few hundred | examples are paid with every question, LoRA once |
-# | facts, above all changing ones | search | search + LoRA for reading | update, source and rights by sentence |
-# | a skill: a notation, a dialect, tool calls of your own | a larger or newer model | LoRA; full tuning when that falls short and data are plenty | weights hold skills well |
-# | a whole field and its language | a model for that field | continued pretraining, then tuning | millions of texts; a project of months |
-# | speed or price at a fixed task | a smaller model | LoRA on the answers of a large one | lesson 07, distillation |
-#
-# Two more questions settle most cases. *Do you have a test set?* Without one you cannot tell whether tuning helped. *Who tunes again when the base model is replaced?* Adapters do not move to another base.
+"""
+## When to tune at all
+
+Start at the top; go down only when measured figures are not enough.
+
+| it lacks | first try | then | why |
+|---|---|---|---|
+| a clear task | a better prompt | | a minute; nothing to maintain |
+| the form: tone, format, labels | examples in the prompt | LoRA on a few hundred | examples are paid with every question, LoRA once |
+| facts, above all changing ones | search | search + LoRA for reading | update, source and rights by sentence |
+| a skill: a notation, a dialect, tool calls of your own | a larger or newer model | LoRA; full tuning when that falls short and data are plenty | weights hold skills well |
+| a whole field and its language | a model for that field | continued pretraining, then tuning | millions of texts; a project of months |
+| speed or price at a fixed task | a smaller model | LoRA on the answers of a large one | lesson [[deepseek]], distillation |
+
+Two more questions settle most cases.
+*Do you have a test set?* Without one you cannot tell whether tuning helped.
+*Who tunes again when the base model is replaced?* Adapters do not move to another base.
+"""
 
 # %% [markdown] lang="zh"
-# ## 到底该不该微调
-#
-# 从上往下试，测出来的数字不够用，才走下一步。
-#
-# | 缺什么 | 先试 | 再试 | 理由 |
-# |---|---|---|---|
-# | 任务没说清 | 把提示词写好 | | 一分钟的事，没有后续负担 |
-# | 形式：语气、格式、标签 | 提示里给示例 | 几百条数据做 LoRA | 示例每问一次都要付钱，LoRA 只付一次 |
-# | 知识，尤其是会变的 | 检索 | 检索 + 练阅读的 LoRA | 改动、出处、权限，都能管到每一句 |
-# | 本事：一种记法、一种方言、自家的工具调用 | 换更大或更新的模型 | LoRA；还不够、数据又多，再做全量微调 | 权重最擅长存的就是本事 |
-# | 整个行业的知识与行话 | 现成的行业模型 | 继续预训练，再微调 | 要上百万篇文本，按月计的工程 |
-# | 任务固定，要更快更省 | 换小模型 | 用大模型的答案做 LoRA | 即第 07 课的蒸馏 |
-#
-# 再问两句，多半就有结论了。*有没有测试集？*没有，就说不清微调到底有没有用。*基座换代时谁来重新微调？*适配器是搬不到另一个基座上去的。
+"""
+## 到底该不该微调
+
+从上往下试，测出来的数字不够用，才走下一步。
+
+| 缺什么 | 先试 | 再试 | 理由 |
+|---|---|---|---|
+| 任务没说清 | 把提示词写好 | | 一分钟的事，没有后续负担 |
+| 形式：语气、格式、标签 | 提示里给示例 | 几百条数据做 LoRA | 示例每问一次都要付钱，LoRA 只付一次 |
+| 知识，尤其是会变的 | 检索 | 检索 + 练阅读的 LoRA | 改动、出处、权限，都能管到每一句 |
+| 本事：一种记法、一种方言、自家的工具调用 | 换更大或更新的模型 | LoRA；还不够、数据又多，再做全量微调 | 权重最擅长存的就是本事 |
+| 整个行业的知识与行话 | 现成的行业模型 | 继续预训练，再微调 | 要上百万篇文本，按月计的工程 |
+| 任务固定，要更快更省 | 换小模型 | 用大模型的答案做 LoRA | 即第 [[deepseek]] 课的蒸馏 |
+
+再问两句，多半就有结论了。
+*有没有测试集？*没有，就说不清微调到底有没有用。
+*基座换代时谁来重新微调？*适配器是搬不到另一个基座上去的。
+"""
 
 # %% [markdown] lang="en"
-# ## One tuning, three tools
-#
-# What `lab.finetune` did is not ours alone. The adapter it wrote is PEFT's own file:
+"""
+## One tuning, three tools
+
+What `lab.finetune` did is not ours alone.
+The adapter it wrote is PEFT's own file:
+"""
 
 # %% [markdown] lang="zh"
-# ## 一次微调，三种工具
-#
-# `lab.finetune` 做的事并不是独门手艺。它写出的适配器，就是 PEFT 的标准文件：
+"""
+## 一次微调，三种工具
+
+`lab.finetune` 做的事并不是独门手艺。
+它写出的适配器，就是 PEFT 的标准文件：
+"""
 
 # %%
 import json
@@ -414,10 +559,16 @@ for name in ("peft_type", "base_model_name_or_path", "r", "lora_alpha", "lora_dr
 print(*sorted(written["target_modules"]))
 
 # %% [markdown] lang="en"
-# **TRL** is the library most others build on: `SFTTrainer` takes PEFT's `LoraConfig` and an `SFTConfig`, which is Transformers' `TrainingArguments` with a few fields more. Our settings under their names, and the proof that Transformers knows these:
+"""
+**TRL** is the library most others build on: `SFTTrainer` takes PEFT's `LoraConfig` and an `SFTConfig`, which is Transformers' `TrainingArguments` with a few fields more.
+Our settings under their names, and the proof that Transformers knows these:
+"""
 
 # %% [markdown] lang="zh"
-# 多数工具的底层是 **TRL**：它的 `SFTTrainer` 接受 PEFT 的 `LoraConfig`，再加一个 `SFTConfig`，也就是在 Transformers 的 `TrainingArguments` 上多几个字段。把我们的设置换成它们的叫法，再验证一下 Transformers 确实认得：
+"""
+多数工具的底层是 **TRL**：它的 `SFTTrainer` 接受 PEFT 的 `LoraConfig`，再加一个 `SFTConfig`，也就是在 Transformers 的 `TrainingArguments` 上多几个字段。
+把我们的设置换成它们的叫法，再验证一下 Transformers 确实认得：
+"""
 
 # %%
 from dataclasses import fields
@@ -447,20 +598,32 @@ Table(
 )
 
 # %% [markdown] lang="en"
-# And the label mask of lesson 14? TRL learns the answer alone if a sample comes as `prompt` and `completion`; a sample as `messages` is learnt whole, questions included, unless `assistant_only_loss=True` (TRL 1.16, `SFTConfig`). Check it before you train, in any tool.
-#
-# Many people write no Python at all: they fill in a file and start a program. **Axolotl** and **LLaMA-Factory** are the two that most guides use. Our task, written for both:
+"""
+And the label mask of lesson [[qlora]]?
+TRL learns the answer alone if a sample comes as `prompt` and `completion`; a sample as `messages` is learnt whole, questions included, unless `assistant_only_loss=True` (TRL 1.16, `SFTConfig`).
+Check it before you train, in any tool.
+
+Many people write no Python at all: they fill in a file and start a program.
+**Axolotl** and **LLaMA-Factory** are the two that most guides use.
+Our task, written for both:
+"""
 
 # %% [markdown] lang="zh"
-# 第 14 课讲的标签掩码呢？样本写成 `prompt` 加 `completion`，TRL 就只学回答；写成 `messages`，默认连问题也一起学，除非设 `assistant_only_loss=True`（TRL 1.16 的 `SFTConfig`）。不管用哪个工具，开训前都要查这一条。
-#
-# 很多人一行 Python 也不写：填好一个配置文件，启动一个程序就行。教程里最常见的两个是 **Axolotl** 和 **LLaMA-Factory**。把我们的任务分别写给它们：
+"""
+第 [[qlora]] 课讲的标签掩码呢？
+样本写成 `prompt` 加 `completion`，TRL 就只学回答；写成 `messages`，默认连问题也一起学，除非设 `assistant_only_loss=True`（TRL 1.16 的 `SFTConfig`）。
+不管用哪个工具，开训前都要查这一条。
+
+很多人一行 Python 也不写：填好一个配置文件，启动一个程序就行。
+教程里最常见的两个是 **Axolotl** 和 **LLaMA-Factory**。
+把我们的任务分别写给它们：
+"""
 
 # %% varies="the path of the model stands in a file, which is as long as that is"
 from pathlib import Path
 from tempfile import mkdtemp
 
-from labkit import exports
+from labkit.exports import writers as exports
 
 here = Path(mkdtemp())
 axolotl = exports.write_axolotl("handbook", MODEL, here / "axolotl", "lora")
@@ -478,40 +641,44 @@ def show(file):
 show(here / "axolotl" / "axolotl.yaml")
 
 # %% [markdown] lang="en"
-# | lines | say |
-# |---|---|
-# | `base_model` | what is tuned: a Hub id, or here a folder |
-# | `adapter` … `lora_target_linear` | LoRA of rank 16, scale 32 / 16, on all linear layers |
-# | `datasets`, `test_datasets` | a file each, one JSON conversation a line; the test half stays with us |
-# | `type: chat_template`, `tokenizer_default` | render with the template in the model's own tokenizer: the wrong one costs most of the quality and reports no error |
-# | `roles_to_train`, `train_on_eos`, `train_on_inputs` | the label mask: answers and the token that ends them |
-# | `dataset_prepared_path` | where the tokens are kept; delete it when you change the data |
-# | `sequence_len` | cut after so many tokens; ours is the longest sample |
-# | `sample_packing` | several samples in one row: faster, but then steps mean something else |
-# | `micro_batch_size`, `gradient_accumulation_steps`, `max_steps` | 8 samples a step, 450 steps |
-# | `learning_rate` … `warmup_steps` | ours is high, for a model of millions; for billions 2e-4 is usual |
-# | `optimizer`, `weight_decay`, `max_grad_norm` | AdamW, and gradients cut to length 1 |
-# | `bf16: auto` | bf16 where the GPU has it |
-# | `gradient_checkpointing` | compute again instead of keep: a third more time for far less memory |
-# | `eval_steps`, `save_steps`, `seed`, `output_dir` | look, save, the same again, and where to |
+"""
+| lines | say |
+|---|---|
+| `base_model` | what is tuned: a Hub id, or here a folder |
+| `adapter` … `lora_target_linear` | LoRA of rank 16, scale 32 / 16, on all linear layers |
+| `datasets`, `test_datasets` | a file each, one JSON conversation a line; the test half stays with us |
+| `type: chat_template`, `tokenizer_default` | render with the template in the model's own tokenizer: the wrong one costs most of the quality and reports no error |
+| `roles_to_train`, `train_on_eos`, `train_on_inputs` | the label mask: answers and the token that ends them |
+| `dataset_prepared_path` | where the tokens are kept; delete it when you change the data |
+| `sequence_len` | cut after so many tokens; ours is the longest sample |
+| `sample_packing` | several samples in one row: faster, but then steps mean something else |
+| `micro_batch_size`, `gradient_accumulation_steps`, `max_steps` | 8 samples a step, 450 steps |
+| `learning_rate` … `warmup_steps` | ours is high, for a model of millions; for billions 2e-4 is usual |
+| `optimizer`, `weight_decay`, `max_grad_norm` | AdamW, and gradients cut to length 1 |
+| `bf16: auto` | bf16 where the GPU has it |
+| `gradient_checkpointing` | compute again instead of keep: a third more time for far less memory |
+| `eval_steps`, `save_steps`, `seed`, `output_dir` | look, save, the same again, and where to |
+"""
 
 # %% [markdown] lang="zh"
-# | 行 | 意思 |
-# |---|---|
-# | `base_model` | 微调谁：Hub 上的名字，这里是一个文件夹 |
-# | `adapter` 到 `lora_target_linear` | 秩 16 的 LoRA，缩放 32 / 16，加在所有线性层上 |
-# | `datasets`、`test_datasets` | 各一个文件，每行一段 JSON 对话；考题留在我们手里 |
-# | `type: chat_template`、`tokenizer_default` | 用模型分词器自带的对话模板来展开：模板错了，质量大半就没了，还不报错 |
-# | `roles_to_train`、`train_on_eos`、`train_on_inputs` | 标签掩码：只学回答，连同结束它的那个词元 |
-# | `dataset_prepared_path` | 切好的词元存在哪里；改了数据要把它删掉 |
-# | `sequence_len` | 超过这么多词元就截断；我们取最长的样本 |
-# | `sample_packing` | 几条样本拼成一行：更快，但“一步”的含义就变了 |
-# | `micro_batch_size`、`gradient_accumulation_steps`、`max_steps` | 每步 8 条样本，共 450 步 |
-# | `learning_rate` 到 `warmup_steps` | 我们的偏高，因为模型只有几百万参数；几十亿的模型常用 2e-4 |
-# | `optimizer`、`weight_decay`、`max_grad_norm` | AdamW，梯度长度裁到 1 |
-# | `bf16: auto` | 显卡支持 bf16 就用 |
-# | `gradient_checkpointing` | 不存、现算：多花三分之一时间，省下大量显存 |
-# | `eval_steps`、`save_steps`、`seed`、`output_dir` | 隔多久看一次、存一次，随机种子，存到哪里 |
+"""
+| 行 | 意思 |
+|---|---|
+| `base_model` | 微调谁：Hub 上的名字，这里是一个文件夹 |
+| `adapter` 到 `lora_target_linear` | 秩 16 的 LoRA，缩放 32 / 16，加在所有线性层上 |
+| `datasets`、`test_datasets` | 各一个文件，每行一段 JSON 对话；考题留在我们手里 |
+| `type: chat_template`、`tokenizer_default` | 用模型分词器自带的对话模板来展开：模板错了，质量大半就没了，还不报错 |
+| `roles_to_train`、`train_on_eos`、`train_on_inputs` | 标签掩码：只学回答，连同结束它的那个词元 |
+| `dataset_prepared_path` | 切好的词元存在哪里；改了数据要把它删掉 |
+| `sequence_len` | 超过这么多词元就截断；我们取最长的样本 |
+| `sample_packing` | 几条样本拼成一行：更快，但“一步”的含义就变了 |
+| `micro_batch_size`、`gradient_accumulation_steps`、`max_steps` | 每步 8 条样本，共 450 步 |
+| `learning_rate` 到 `warmup_steps` | 我们的偏高，因为模型只有几百万参数；几十亿的模型常用 2e-4 |
+| `optimizer`、`weight_decay`、`max_grad_norm` | AdamW，梯度长度裁到 1 |
+| `bf16: auto` | 显卡支持 bf16 就用 |
+| `gradient_checkpointing` | 不存、现算：多花三分之一时间，省下大量显存 |
+| `eval_steps`、`save_steps`、`seed`、`output_dir` | 隔多久看一次、存一次，随机种子，存到哪里 |
+"""
 
 # %% varies="the path of the model stands in a file, which is as long as that is"
 factory = exports.write_llamafactory("handbook", MODEL, here / "llamafactory", "lora")
@@ -522,22 +689,28 @@ print(*factory.files)
 show(here / "llamafactory" / "llamafactory.yaml")
 
 # %% [markdown] lang="en"
-# The same tuning in other words. Three lines deserve a second look:
-#
-# - `template: empty`. LLaMA-Factory does not run a model's own template; it has its own under names such as `qwen`, and guesses one if you give none. So the samples go over rendered, and nothing is added.
-# - `dataset: handbook_train` is a name, looked up in `dataset_info.json` beside it.
-# - `stage: sft` would be `dpo` for what comes in two sections.
-#
-# From a terminal it is one line: `labkit export pocket/qwen2.5 --to axolotl --task handbook -o for-axolotl`; then, where the tool is installed, `axolotl train axolotl.yaml` or `llamafactory-cli train llamafactory.yaml`.
+"""
+The same tuning in other words.
+Three lines deserve a second look:
+
+- `template: empty`. LLaMA-Factory does not run a model's own template; it has its own under names such as `qwen`, and guesses one if you give none. So the samples go over rendered, and nothing is added.
+- `dataset: handbook_train` is a name, looked up in `dataset_info.json` beside it.
+- `stage: sft` would be `dpo` for what comes in two sections.
+
+From a terminal it is one line: `labkit export pocket/qwen2.5 --to axolotl --task handbook -o for-axolotl`; then, where the tool is installed, `axolotl train axolotl.yaml` or `llamafactory-cli train llamafactory.yaml`.
+"""
 
 # %% [markdown] lang="zh"
-# 同一次微调，换了一套说法。有三行值得再看一眼：
-#
-# - `template: empty`。LLaMA-Factory 不用模型自带的模板，它有自己的一套，名字像 `qwen` 之类；你不写，它就猜一个。所以我们把样本展开好再交过去，什么也不用它加。
-# - `dataset: handbook_train` 是个名字，到旁边的 `dataset_info.json` 里去查。
-# - `stage: sft` 换成 `dpo`，就是下下节要讲的偏好微调。
-#
-# 在终端里只要一行：`labkit export pocket/qwen2.5 --to axolotl --task handbook -o for-axolotl`；在装了工具的机器上，再运行 `axolotl train axolotl.yaml` 或 `llamafactory-cli train llamafactory.yaml`。
+"""
+同一次微调，换了一套说法。
+有三行值得再看一眼：
+
+- `template: empty`。LLaMA-Factory 不用模型自带的模板，它有自己的一套，名字像 `qwen` 之类；你不写，它就猜一个。所以我们把样本展开好再交过去，什么也不用它加。
+- `dataset: handbook_train` 是个名字，到旁边的 `dataset_info.json` 里去查。
+- `stage: sft` 换成 `dpo`，就是下下节要讲的偏好微调。
+
+在终端里只要一行：`labkit export pocket/qwen2.5 --to axolotl --task handbook -o for-axolotl`；在装了工具的机器上，再运行 `axolotl train axolotl.yaml` 或 `llamafactory-cli train llamafactory.yaml`。
+"""
 
 # %%
 from labkit.exports import axolotl, llamafactory
@@ -545,20 +718,38 @@ from labkit.exports import axolotl, llamafactory
 print("Axolotl", axolotl.CHECKED_WITH, "· LLaMA-Factory", llamafactory.CHECKED_WITH)
 
 # %% [markdown] lang="en"
-# **What was checked.** `tests/test_exports.py` installs these two releases in environments of their own. Axolotl's schema accepts the file, and its data code makes the same tokens and labels as ours, sample by sample, for every pocket chat model. LLaMA-Factory's parser and data code do too (all but Yi, whose tokenizer puts a space before each piece; the export says so), and it really trains 20 steps on the CPU: the adapter loads here and halves the loss. **What was not:** Axolotl's training itself, which wants a GPU, and QLoRA and several GPUs in either. Both tools change quickly; with another release, run the first ten steps and look.
+"""
+**What was checked.** `tests/test_exports.py` installs these two releases in environments of their own.
+Axolotl's schema accepts the file, and its data code makes the same tokens and labels as ours, sample by sample, for every pocket chat model.
+LLaMA-Factory's parser and data code do too (all but Yi, whose tokenizer puts a space before each piece; the export says so), and it really trains 20 steps on the CPU: the adapter loads here and halves the loss.
+**What was not:** Axolotl's training itself, which wants a GPU, and QLoRA and several GPUs in either.
+Both tools change quickly; with another release, run the first ten steps and look.
+"""
 
 # %% [markdown] lang="zh"
-# **验证过的**：`tests/test_exports.py` 把这两个版本各装进一个独立环境。Axolotl 的配置校验接受这份文件，它的数据代码逐条样本切出的词元和标签与我们的完全一致，所有口袋对话模型都试过。LLaMA-Factory 的解析和数据代码也一致（Yi 除外：它的分词器会在每一段前加空格，导出时已注明），而且真的在 CPU 上训练了 20 步，练出的适配器拿到这里能加载，损失降了一半以上。**没有验证的**：Axolotl 的训练本身（它要 GPU），以及两者的 QLoRA 和多卡。这两个工具更新很快；换了版本，先跑十步看看再说。
+"""
+**验证过的**：`tests/test_exports.py` 把这两个版本各装进一个独立环境。
+Axolotl 的配置校验接受这份文件，它的数据代码逐条样本切出的词元和标签与我们的完全一致，所有口袋对话模型都试过。
+LLaMA-Factory 的解析和数据代码也一致（Yi 除外：它的分词器会在每一段前加空格，导出时已注明），而且真的在 CPU 上训练了 20 步，练出的适配器拿到这里能加载，损失降了一半以上。
+**没有验证的**：Axolotl 的训练本身（它要 GPU），以及两者的 QLoRA 和多卡。
+这两个工具更新很快；换了版本，先跑十步看看再说。
+"""
 
 # %% [markdown] lang="en"
-# ## Models for a profession
-#
-# The names that every overview of medicine, law and finance lists. What are they made of?
+"""
+## Models for a profession
+
+The names that every overview of medicine, law and finance lists.
+What are they made of?
+"""
 
 # %% [markdown] lang="zh"
-# ## 行业模型
-#
-# 讲到医疗、法律、金融，总会提到下面这几个名字。它们是拿什么做的？
+"""
+## 行业模型
+
+讲到医疗、法律、金融，总会提到下面这几个名字。
+它们是拿什么做的？
+"""
 
 # %%
 from labkit.catalog import derived_models, licenses, not_legal_advice
@@ -591,22 +782,40 @@ for row in rows:
     print(f"{row.name}: {row.source} ({row.as_of})")
 
 # %% [markdown] lang="en"
-# Three lessons stand in this table.
-#
-# **Two ways of making.** Meditron and Lawyer LLaMA *read on*: continued pretraining on a field's texts, costly, and it brings knowledge. DoctorGLM and FinGPT are LoRA on dialogues or labels, cheap, and they bring form: the tone of a doctor, the word "positive". By the table above: facts or skill?
-#
-# **Licences.** For DoctorGLM we found none, and what FinGPT's adapters are under we could not verify (its code is under MIT, which does not speak for weights). Nobody's permission is not permission. Lawyer LLaMA says academic use only, and its base, the first LLaMA, was given to researchers only (Touvron et al. 2023, arXiv:2302.13971). Meditron bears Llama 2's terms. An adapter obeys its own terms *and* those of its base.
-#
-# **Age.** All are of 2023, made on bases that have long had heirs. Their recipes and data are worth more today than their weights: take a current base and the field's open data, and measure both on *your* test.
+"""
+Three lessons stand in this table.
+
+**Two ways of making.** Meditron and Lawyer LLaMA *read on*: continued pretraining on a field's texts, costly, and it brings knowledge.
+DoctorGLM and FinGPT are LoRA on dialogues or labels, cheap, and they bring form: the tone of a doctor, the word "positive".
+By the table above: facts or skill?
+
+**Licences.** For DoctorGLM we found none, and what FinGPT's adapters are under we could not verify (its code is under MIT, which does not speak for weights).
+Nobody's permission is not permission.
+Lawyer LLaMA says academic use only, and its base, the first LLaMA, was given to researchers only (Touvron et al. 2023, arXiv:2302.13971).
+Meditron bears Llama 2's terms.
+An adapter obeys its own terms *and* those of its base.
+
+**Age.** All are of 2023, made on bases that have long had heirs.
+Their recipes and data are worth more today than their weights: take a current base and the field's open data, and measure both on *your* test.
+"""
 
 # %% [markdown] lang="zh"
-# 这张表里有三条教训。
-#
-# **两种做法。** Meditron、Lawyer LLaMA 是*接着读*：拿行业文本继续预训练，花费大，带来的是知识。DoctorGLM、FinGPT 是在对话或标签上做 LoRA，便宜，带来的是形式：医生的口吻，或者“positive”（利好）这个标签。对照上面那张表：这算知识，还是本事？
-#
-# **许可证。** DoctorGLM 我们没查到许可证；FinGPT 的适配器用什么许可，我们没能核实（它的代码是 MIT，管不到权重）。没人说可以，就是不可以。Lawyer LLaMA 写明仅限学术，它的基座、第一代 LLaMA 也只提供给研究者（Touvron 等，2023，arXiv:2302.13971）。Meditron 沿用 Llama 2 的条款。适配器既要守自己的条款，*也要*守基座的。
-#
-# **年纪。** 都是 2023 年的，基座早有后继。今天更值钱的是它们的方法和数据，不是权重：拿一个现在的基座，配上这个行业的公开数据，在*你自己的*考题上两边都测一测。
+"""
+这张表里有三条教训。
+
+**两种做法。** Meditron、Lawyer LLaMA 是*接着读*：拿行业文本继续预训练，花费大，带来的是知识。
+DoctorGLM、FinGPT 是在对话或标签上做 LoRA，便宜，带来的是形式：医生的口吻，或者“positive”（利好）这个标签。
+对照上面那张表：这算知识，还是本事？
+
+**许可证。** DoctorGLM 我们没查到许可证；FinGPT 的适配器用什么许可，我们没能核实（它的代码是 MIT，管不到权重）。
+没人说可以，就是不可以。
+Lawyer LLaMA 写明仅限学术，它的基座、第一代 LLaMA 也只提供给研究者（Touvron 等，2023，arXiv:2302.13971）。
+Meditron 沿用 Llama 2 的条款。
+适配器既要守自己的条款，*也要*守基座的。
+
+**年纪。** 都是 2023 年的，基座早有后继。
+今天更值钱的是它们的方法和数据，不是权重：拿一个现在的基座，配上这个行业的公开数据，在*你自己的*考题上两边都测一测。
+"""
 
 # %%
 from labkit.catalog import find
@@ -616,18 +825,28 @@ for base in ("Llama-2-7B", "Llama-2-70B"):
     print(base, "→", heir(find(base)).name)
 
 # %% [markdown] lang="en"
-# ## Two answers, one better
-#
-# Until now every sample had *the* right answer. Often nobody can write that down, but anyone can say which of two is better. That is **preference tuning**.
-#
-# Our case: lesson 00 asked for a model that does not exist, and the pocket model invented an answer. It shall say that it does not know; and go on answering about models that do exist.
+"""
+## Two answers, one better
+
+Until now every sample had *the* right answer.
+Often nobody can write that down, but anyone can say which of two is better.
+That is **preference tuning**.
+
+Our case: lesson [[start-here]] asked for a model that does not exist, and the pocket model invented an answer.
+It shall say that it does not know; and go on answering about models that do exist.
+"""
 
 # %% [markdown] lang="zh"
-# ## 两个回答，哪个好
-#
-# 到现在为止，每条样本都有一个*标准*答案。可很多时候谁也写不出标准答案，却人人说得出两个里哪个好。**偏好微调**就是为此而设。
-#
-# 我们的例子：第 00 课问过一个不存在的模型，口袋模型张口就编。现在要它承认不知道；而对真实存在的模型，照样回答。
+"""
+## 两个回答，哪个好
+
+到现在为止，每条样本都有一个*标准*答案。
+可很多时候谁也写不出标准答案，却人人说得出两个里哪个好。
+**偏好微调**就是为此而设。
+
+我们的例子：第 [[start-here]] 课问过一个不存在的模型，口袋模型张口就编。
+现在要它承认不知道；而对真实存在的模型，照样回答。
+"""
 
 # %%
 from labkit.finetuning.preferences import answer_with, invented, refusal
@@ -642,10 +861,18 @@ own = [said for said, _ in answers(base.model, base.tokenizer, strange)]
 [(item.messages[0]["content"], said) for item, said in zip(strange, own, strict=True)][:4]
 
 # %% [markdown] lang="en"
-# A **pair** is one question with two answers: *chosen* and *rejected*. What it invented is rejected. With these pairs alone it would learn to refuse everything, so as many go the other way: about real models the fact is chosen and the refusal rejected.
+"""
+A **pair** is one question with two answers: *chosen* and *rejected*.
+What it invented is rejected.
+With these pairs alone it would learn to refuse everything, so as many go the other way: about real models the fact is chosen and the refusal rejected.
+"""
 
 # %% [markdown] lang="zh"
-# 一个**偏好对**就是一个问题配两个回答：*选中的*和*落选的*。它编的落选。只有这一种，它会学成什么都说不知道；所以再配上同样多反过来的：问真实模型时，事实选中，“不知道”落选。
+"""
+一个**偏好对**就是一个问题配两个回答：*选中的*和*落选的*。
+它编的落选。
+只有这一种，它会学成什么都说不知道；所以再配上同样多反过来的：问真实模型时，事实选中，“不知道”落选。
+"""
 
 # %%
 rng = random.Random(0)
@@ -664,18 +891,26 @@ before = measure(base)
 print("before: {:.0%} honest, {:.0%} of the facts".format(*before))
 
 # %% [markdown] lang="en"
-# ### The loss
-#
-# Rafailov et al. 2023 (arXiv:2305.18290, equation 7) need neither a reward model nor reinforcement learning. Let $\pi$ be the model in training and $\pi_0$ the same before. For each answer ask how much likelier it has become; the chosen one should have gained more than the rejected:
-#
-# $$\text{margin} = \log\frac{\pi(\text{chosen})}{\pi_0(\text{chosen})} - \log\frac{\pi(\text{rejected})}{\pi_0(\text{rejected})} \qquad \text{loss} = -\log\sigma(\beta\cdot\text{margin})$$
+r"""
+### The loss
+
+Rafailov et al. 2023 (arXiv:2305.18290, equation 7) need neither a reward model nor reinforcement learning.
+Let $\pi$ be the model in training and $\pi_0$ the same before.
+For each answer ask how much likelier it has become; the chosen one should have gained more than the rejected:
+
+$$\text{margin} = \log\frac{\pi(\text{chosen})}{\pi_0(\text{chosen})} - \log\frac{\pi(\text{rejected})}{\pi_0(\text{rejected})} \qquad \text{loss} = -\log\sigma(\beta\cdot\text{margin})$$
+"""
 
 # %% [markdown] lang="zh"
-# ### 损失函数
-#
-# Rafailov 等人（2023，arXiv:2305.18290，式 7）既不要奖励模型，也不要强化学习。设 $\pi$ 是训练中的模型，$\pi_0$ 是训练前的它。对每个回答，看它的可能性涨了多少；选中的应该比落选的涨得多：
-#
-# $$\text{margin} = \log\frac{\pi(\text{选中})}{\pi_0(\text{选中})} - \log\frac{\pi(\text{落选})}{\pi_0(\text{落选})} \qquad \text{loss} = -\log\sigma(\beta\cdot\text{margin})$$
+r"""
+### 损失函数
+
+Rafailov 等人（2023，arXiv:2305.18290，式 7）既不要奖励模型，也不要强化学习。
+设 $\pi$ 是训练中的模型，$\pi_0$ 是训练前的它。
+对每个回答，看它的可能性涨了多少；选中的应该比落选的涨得多：
+
+$$\text{margin} = \log\frac{\pi(\text{选中})}{\pi_0(\text{选中})} - \log\frac{\pi(\text{落选})}{\pi_0(\text{落选})} \qquad \text{loss} = -\log\sigma(\beta\cdot\text{margin})$$
+"""
 
 # %%
 import torch
@@ -688,10 +923,22 @@ def dpo_loss(chosen, rejected, chosen_before, rejected_before, beta=0.1):
 
 
 # %% [markdown] lang="en"
-# Check it by hand. Chosen went from -4 to -3, rejected from -1 to -2: the margin is 1 + 1 = 2. With β = 0.5 the loss is -log σ(1) = log(1 + e⁻¹) = 0.3133. And its slope: -β σ(-1) = -0.5 × 0.2689 = -0.1345 for the chosen, the same with plus for the rejected. So going downhill lifts the one and lowers the other.
+"""
+Check it by hand.
+Chosen went from -4 to -3, rejected from -1 to -2: the margin is 1 + 1 = 2.
+With β = 0.5 the loss is -log σ(1) = log(1 + e⁻¹) = 0.3133.
+And its slope: -β σ(-1) = -0.5 × 0.2689 = -0.1345 for the chosen, the same with plus for the rejected.
+So going downhill lifts the one and lowers the other.
+"""
 
 # %% [markdown] lang="zh"
-# 用手算验一遍。选中的从 -4 升到 -3，落选的从 -1 降到 -2，margin 是 1 + 1 = 2。β = 0.5 时，损失是 -log σ(1) = log(1 + e⁻¹) = 0.3133。再看斜率：对选中的是 -β σ(-1) = -0.5 × 0.2689 = -0.1345，对落选的大小相同、符号为正。所以沿着下坡走，一个抬高，一个压低。
+"""
+用手算验一遍。
+选中的从 -4 升到 -3，落选的从 -1 降到 -2，margin 是 1 + 1 = 2。
+β = 0.5 时，损失是 -log σ(1) = log(1 + e⁻¹) = 0.3133。
+再看斜率：对选中的是 -β σ(-1) = -0.5 × 0.2689 = -0.1345，对落选的大小相同、符号为正。
+所以沿着下坡走，一个抬高，一个压低。
+"""
 
 # %%
 chosen, rejected = torch.tensor([-3.0, -2.0], requires_grad=True).unbind()
@@ -701,14 +948,22 @@ print(f"{loss.item():.4f}", [f"{slope.item():+.4f}" for slope in slopes])
 print(f"{dpo_loss(torch.tensor(-4.0), torch.tensor(-1.0), -4.0, -1.0).item():.4f}")
 
 # %% [markdown] lang="en"
-# The last number is where every DPO begins: nothing has moved, the margin is 0, the loss log 2. If your tool's first line says something else, its $\pi_0$ is not the model you train. TRL's `DPOTrainer` computes the same two lines (release 1.16, loss type `sigmoid`).
-#
-# Now the log-probability of an answer: the sum over its tokens, with the labels of lesson 14.
+r"""
+The last number is where every DPO begins: nothing has moved, the margin is 0, the loss log 2.
+If your tool's first line says something else, its $\pi_0$ is not the model you train.
+TRL's `DPOTrainer` computes the same two lines (release 1.16, loss type `sigmoid`).
+
+Now the log-probability of an answer: the sum over its tokens, with the labels of lesson [[qlora]].
+"""
 
 # %% [markdown] lang="zh"
-# 最后那个数，是所有 DPO 的起点：什么都没动，margin 为 0，损失为 log 2。要是工具打印的第一行不是它，说明它的 $\pi_0$ 不是你正在训练的那个模型。TRL 的 `DPOTrainer` 算的也是这两行（1.16 版，损失类型 `sigmoid`）。
-#
-# 再看一个回答的对数概率：把它各个词元的加起来，标签就是第 14 课那种。
+r"""
+最后那个数，是所有 DPO 的起点：什么都没动，margin 为 0，损失为 log 2。
+要是工具打印的第一行不是它，说明它的 $\pi_0$ 不是你正在训练的那个模型。
+TRL 的 `DPOTrainer` 算的也是这两行（1.16 版，损失类型 `sigmoid`）。
+
+再看一个回答的对数概率：把它各个词元的加起来，标签就是第 [[qlora]] 课那种。
+"""
 
 # %%
 from labkit.finetuning.dataset import collate
@@ -731,10 +986,16 @@ reference.shape
 print("chosen {:.1f}, rejected {:.1f}".format(*reference[: len(strange)].mean(0)))
 
 # %% [markdown] lang="en"
-# For invented models the refusal is next to impossible, and the invention takes most of the probability: there is something to move. One loop for three ways, as one sum of two losses: `prefer` weighs DPO's, `imitate` the plain loss on the chosen answers, which is what lessons 13 and 14 did.
+"""
+For invented models the refusal is next to impossible, and the invention takes most of the probability: there is something to move.
+One loop for three ways, as one sum of two losses: `prefer` weighs DPO's, `imitate` the plain loss on the chosen answers, which is what lessons [[lora]] and [[qlora]] did.
+"""
 
 # %% [markdown] lang="zh"
-# 问到虚构的模型时，“不知道”几乎不可能出现，胡编的那句却占了大半的概率：确实有东西可以挪。下面用一个循环跑三种办法，损失是两项之和：`prefer` 是 DPO 那项的权重，`imitate` 是在选中的回答上的普通损失，也就是第 13、14 课用的那种。
+"""
+问到虚构的模型时，“不知道”几乎不可能出现，胡编的那句却占了大半的概率：确实有东西可以挪。
+下面用一个循环跑三种办法，损失是两项之和：`prefer` 是 DPO 那项的权重，`imitate` 是在选中的回答上的普通损失，也就是第 [[lora]]、[[qlora]] 课用的那种。
+"""
 
 # %%
 from labkit.core.progress import track
@@ -772,7 +1033,7 @@ runs[t("DPO + imitation", "DPO + 模仿")] = tune(prefer=1, imitate=1)
 runs[t("imitation", "模仿")] = tune(prefer=0, imitate=1)
 
 # %%
-ask("15.margin")
+ask("fine-tuning-tools.margin")
 
 # %% varies="what training made differs between processors"
 from labkit.plots import draw_lines
@@ -807,31 +1068,54 @@ print("its loss is nearly nothing:", log(1 + exp(-0.1 * wide["DPO"])) < 0.05)
 print("and it is the worst in both:", all(honest < h and kept_facts < k for h, k in others))
 
 # %% [markdown] lang="en"
-# Read this twice. DPO alone reached the widest margin and a loss of nearly nothing, and gave the worst model. The loss knows only the *difference*: it pushed the inventions down and down, and cared little whether the refusal became likely or some third, unheard answer. That is well known (Pal et al. 2024, arXiv:2402.13228). The anchor against it is the plain loss beside it (Pang et al. 2024, arXiv:2404.19733): in TRL `loss_type=["sigmoid", "sft"]`, in LLaMA-Factory `pref_ftx`.
-#
-# And the last row: imitation alone does as well here, and every way has its price in facts. No accident. We *could* write down the right answer, and then plain fine-tuning is enough, simpler and safer. Keep preferences for what has no single right answer, such as tone, length, helpfulness; begin from a model that has been fine-tuned already; take pairs of its own answers; and watch a test of what you want, never the margin.
+"""
+Read this twice.
+DPO alone reached the widest margin and a loss of nearly nothing, and gave the worst model.
+The loss knows only the *difference*: it pushed the inventions down and down, and cared little whether the refusal became likely or some third, unheard answer.
+That is well known (Pal et al. 2024, arXiv:2402.13228).
+The anchor against it is the plain loss beside it (Pang et al. 2024, arXiv:2404.19733): in TRL `loss_type=["sigmoid", "sft"]`, in LLaMA-Factory `pref_ftx`.
+
+And the last row: imitation alone does as well here, and every way has its price in facts.
+No accident.
+We *could* write down the right answer, and then plain fine-tuning is enough, simpler and safer.
+Keep preferences for what has no single right answer, such as tone, length, helpfulness; begin from a model that has been fine-tuned already; take pairs of its own answers; and watch a test of what you want, never the margin.
+"""
 
 # %% [markdown] lang="zh"
-# 这里要多看一遍。单用 DPO，margin 拉得最开，损失几乎到零，模型却最差。因为这个损失只认*差距*：它一个劲儿把胡编的压下去，至于抬起来的是“不知道”，还是第三种谁也没听过的说法，它不在乎。这是早有记载的毛病（Pal 等，2024，arXiv:2402.13228）。拴住它的办法，是再加上普通的损失（Pang 等，2024，arXiv:2404.19733）：TRL 里写 `loss_type=["sigmoid", "sft"]`，LLaMA-Factory 里是 `pref_ftx`。
-#
-# 再看最后一行：光靠模仿，这里一样好（不管哪种，真实的事实都多少丢了几条）。这不奇怪：正确的回答我们*写得出来*，那就做普通微调，够用、简单、稳当。偏好微调留给没有唯一答案的事，比如语气、长短、是否周到；从已经微调过的模型开始；用它自己生成的回答来配对；盯住你真正要的那份考题，别盯 margin。
+"""
+这里要多看一遍。
+单用 DPO，margin 拉得最开，损失几乎到零，模型却最差。
+因为这个损失只认*差距*：它一个劲儿把胡编的压下去，至于抬起来的是“不知道”，还是第三种谁也没听过的说法，它不在乎。
+这是早有记载的毛病（Pal 等，2024，arXiv:2402.13228）。
+拴住它的办法，是再加上普通的损失（Pang 等，2024，arXiv:2404.19733）：TRL 里写 `loss_type=["sigmoid", "sft"]`，LLaMA-Factory 里是 `pref_ftx`。
+
+再看最后一行：光靠模仿，这里一样好（不管哪种，真实的事实都多少丢了几条）。
+这不奇怪：正确的回答我们*写得出来*，那就做普通微调，够用、简单、稳当。
+偏好微调留给没有唯一答案的事，比如语气、长短、是否周到；从已经微调过的模型开始；用它自己生成的回答来配对；盯住你真正要的那份考题，别盯 margin。
+"""
 
 # %% [markdown] lang="en"
-# ## On a real GPU: how much, how long
-#
-# ### Memory
-#
-# `lab.estimate(…, train=…)` knows the formulas of lessons 13 and 14. One sample of 1,024 tokens at a time, checkpointing on, and two cards from the catalogue:
+"""
+## On a real GPU: how much, how long
+
+### Memory
+
+`lab.estimate(…, train=…)` knows the formulas of lessons [[lora]] and [[qlora]].
+One sample of 1,024 tokens at a time, checkpointing on, and two cards from the catalogue:
+"""
 
 # %% [markdown] lang="zh"
-# ## 真实显卡：要多少显存，要多久
-#
-# ### 显存
-#
-# 第 13、14 课的公式都在 `lab.estimate(…, train=…)` 里。每次一条 1,024 个词元的样本，开梯度检查点，再从目录里取两块显卡：
+"""
+## 真实显卡：要多少显存，要多久
+
+### 显存
+
+第 [[lora]]、[[qlora]] 课的公式都在 `lab.estimate(…, train=…)` 里。
+每次一条 1,024 个词元的样本，开梯度检查点，再从目录里取两块显卡：
+"""
 
 # %%
-ask("15.memory")
+ask("fine-tuning-tools.memory")
 
 # %%
 from labkit.catalog.quotes import find_device
@@ -864,18 +1148,31 @@ draw_lines(
 )
 
 # %% [markdown] lang="en"
-# A T4 has no bf16: there LoRA and QLoRA compute in fp16, at the same size, and full tuning needs `mixed`, whose weights stay in fp32. And a card never gives all: CUDA itself takes some hundred MiB, so leave a tenth free.
-#
-# ### Time
-#
-# Count the work. Each weight of a matrix costs a token one multiplication and one addition on the way forward. On the way back as much again for the gradients of what came in, and once more for the weights' own, *if they are trained*. So 6 operations a weight for full tuning, 4 for LoRA. PyTorch can count what our pocket model really does:
+"""
+A T4 has no bf16: there LoRA and QLoRA compute in fp16, at the same size, and full tuning needs `mixed`, whose weights stay in fp32.
+And a card never gives all: CUDA itself takes some hundred MiB, so leave a tenth free.
+
+### Time
+
+Count the work.
+Each weight of a matrix costs a token one multiplication and one addition on the way forward.
+On the way back as much again for the gradients of what came in, and once more for the weights' own, *if they are trained*.
+So 6 operations a weight for full tuning, 4 for LoRA.
+PyTorch can count what our pocket model really does:
+"""
 
 # %% [markdown] lang="zh"
-# T4 没有 bf16：在它上面 LoRA 和 QLoRA 用 fp16 计算，大小一样；全量微调只能用 `mixed`，权重留在 fp32。另外，显存从来不会全归你用：CUDA 自己要占几百 MiB，留出一成才稳妥。
-#
-# ### 时间
-#
-# 先数活儿。前向时，矩阵里每个权重对每个词元要做一次乘、一次加。反向时，求输入的梯度要做同样多；求权重自己的梯度再来一遍，*前提是它要训练*。所以全量微调每个权重 6 次运算，LoRA 4 次。口袋模型实际做了多少，PyTorch 数得出来：
+"""
+T4 没有 bf16：在它上面 LoRA 和 QLoRA 用 fp16 计算，大小一样；全量微调只能用 `mixed`，权重留在 fp32。
+另外，显存从来不会全归你用：CUDA 自己要占几百 MiB，留出一成才稳妥。
+
+### 时间
+
+先数活儿。前向时，矩阵里每个权重对每个词元要做一次乘、一次加。
+反向时，求输入的梯度要做同样多；求权重自己的梯度再来一遍，*前提是它要训练*。
+所以全量微调每个权重 6 次运算，LoRA 4 次。
+口袋模型实际做了多少，PyTorch 数得出来：
+"""
 
 # %%
 from torch.utils.flop_counter import FlopCounterMode
@@ -894,14 +1191,24 @@ add_lora(base, rank=1)
 print(f"LoRA {operations(base):.1f}")
 
 # %% [markdown] lang="en"
-# 6 and 4, near enough: attention's own products come on top, and under LoRA nobody asks for the gradient of the first layer's input. Checkpointing runs the forward pass once more, which makes 8 and 6.
-#
-# Divided by the card's peak that would be the time, if the peak were reached. It is not. From the one published series of measurements that we trust (LoRA and QLoRA of Qwen 1.8B to 14B on an A100, in Qwen's README), this share of the peak follows, and our tests recompute it. For full tuning, which that series does not cover, we take LoRA's:
+"""
+6 and 4, near enough: attention's own products come on top, and under LoRA nobody asks for the gradient of the first layer's input.
+Checkpointing runs the forward pass once more, which makes 8 and 6.
+
+Divided by the card's peak that would be the time, if the peak were reached.
+It is not. From the one published series of measurements that we trust (LoRA and QLoRA of Qwen 1.8B to 14B on an A100, in Qwen's README), this share of the peak follows, and our tests recompute it.
+For full tuning, which that series does not cover, we take LoRA's:
+"""
 
 # %% [markdown] lang="zh"
-# 大致就是 6 和 4：多一点的是注意力自己的乘法，少一点的是 LoRA 下第一层的输入用不着求梯度。开了梯度检查点，前向要再跑一遍，于是变成 8 和 6。
-#
-# 拿它除以显卡的峰值算力，就是时间，假如真能跑满峰值。实际跑不满。有一组公开的实测我们信得过（Qwen 的 README：在 A100 上对 1.8B 到 14B 做 LoRA 和 QLoRA），由它推出能达到峰值的这么多，我们的测试里重算过；全量微调不在这组实测里，借用 LoRA 的数：
+"""
+大致就是 6 和 4：多一点的是注意力自己的乘法，少一点的是 LoRA 下第一层的输入用不着求梯度。
+开了梯度检查点，前向要再跑一遍，于是变成 8 和 6。
+
+拿它除以显卡的峰值算力，就是时间，假如真能跑满峰值。
+实际跑不满。
+有一组公开的实测我们信得过（Qwen 的 README：在 A100 上对 1.8B 到 14B 做 LoRA 和 QLoRA），由它推出能达到峰值的这么多，我们的测试里重算过；全量微调不在这组实测里，借用 LoRA 的数：
+"""
 
 # %%
 from labkit.estimation.training_time import SHARE, count_operations, predict_time
@@ -913,10 +1220,14 @@ for name in cards:
     print(name, card.bf16_tflops or card.fp16_tflops, "TFLOPS ·", card.source)
 
 # %% [markdown] lang="en"
-# By hand for one case: 2,000 samples of 512 tokens, three times over, QLoRA of the 7B on a T4.
+"""
+By hand for one case: 2,000 samples of 512 tokens, three times over, QLoRA of the 7B on a T4.
+"""
 
 # %% [markdown] lang="zh"
-# 先手算一个：2,000 条、每条 512 个词元的样本，学三遍，在 T4 上对 7B 做 QLoRA。
+"""
+先手算一个：2,000 条、每条 512 个词元的样本，学三遍，在 T4 上对 7B 做 QLoRA。
+"""
 
 # %%
 tokens = 3 * 2000 * 512
@@ -927,10 +1238,16 @@ print(f"{tokens:,} tokens: {hours[0]:.1f}–{hours[1]:.1f} h")
 print(f"{6 * weights * tokens / count_operations('Qwen2.5-7B', 'qlora', tokens):.4f}")
 
 # %% [markdown] lang="en"
-# (A lookup in the embedding is no arithmetic, so that table of 152,064 × 3,584 is left out.) The same for all that fits with a tenth to spare:
+"""
+(A lookup in the embedding is no arithmetic, so that table of 152,064 × 3,584 is left out.)
+The same for all that fits with a tenth to spare:
+"""
 
 # %% [markdown] lang="zh"
-# （查词嵌入表不算运算，所以减掉 152,064 × 3,584 那张表。）凡是装得下、还留出一成的，都算一遍：
+"""
+（查词嵌入表不算运算，所以减掉 152,064 × 3,584 那张表。）
+凡是装得下、还留出一成的，都算一遍：
+"""
 
 
 # %%
@@ -947,40 +1264,62 @@ lines = [
 Table(("", "", *WAYS), lines)
 
 # %% [markdown] lang="en"
-# A range, not a promise. No measurement on a T4 or an L4 went into it: small cards run hot and slow down, and models below 1B keep any GPU waiting, so expect the upper end or more. The reading at the end: **by QLoRA a 7B is tuned in an afternoon on one of the oldest and cheapest cards there are to rent, and a 0.5B in a coffee break.** What takes weeks is the data and the test.
+"""
+A range, not a promise.
+No measurement on a T4 or an L4 went into it: small cards run hot and slow down, and models below 1B keep any GPU waiting, so expect the upper end or more.
+The reading at the end: **by QLoRA a 7B is tuned in an afternoon on one of the oldest and cheapest cards there are to rent, and a 0.5B in a coffee break.**
+What takes weeks is the data and the test.
+"""
 
 # %% [markdown] lang="zh"
-# 这是一个范围，不是承诺。里面没有一个数是在 T4 或 L4 上实测的：小卡容易发热降速，1B 以下的模型喂不饱任何 GPU，所以要往上限甚至更久去想。最后的结论：**用 QLoRA，在租得到的显卡里最老最便宜的那一档上，微调一个 7B 只要一个下午，微调一个 0.5B 只要喝杯咖啡的工夫。**真正要花几个星期的，是数据和考题。
+"""
+这是一个范围，不是承诺。
+里面没有一个数是在 T4 或 L4 上实测的：小卡容易发热降速，1B 以下的模型喂不饱任何 GPU，所以要往上限甚至更久去想。
+最后的结论：**用 QLoRA，在租得到的显卡里最老最便宜的那一档上，微调一个 7B 只要一个下午，微调一个 0.5B 只要喝杯咖啡的工夫。**
+真正要花几个星期的，是数据和考题。
+"""
 
 # %% [markdown] lang="en"
-# ## Recap
-#
-# - Prompt, examples, search, LoRA: go up only as far as the figures force you.
-# - Facts go into a search, where one sentence changes one answer; skills and forms go into weights. Reading itself is a skill.
-# - Axolotl and LLaMA-Factory say in YAML what `lab.finetune` does; template and label mask are where they go wrong.
-# - A derived model obeys its own licence and its base's. No licence found is no permission.
-# - DPO widens a difference. Begin it from a fine-tuned model, anchor it, and judge it by a test.
-# - Operations: 6 a weight and token for full, 4 for LoRA, and 2 more with checkpointing.
+"""
+## Recap
+
+- Prompt, examples, search, LoRA: go up only as far as the figures force you.
+- Facts go into a search, where one sentence changes one answer; skills and forms go into weights. Reading itself is a skill.
+- Axolotl and LLaMA-Factory say in YAML what `lab.finetune` does; template and label mask are where they go wrong.
+- A derived model obeys its own licence and its base's. No licence found is no permission.
+- DPO widens a difference. Begin it from a fine-tuned model, anchor it, and judge it by a test.
+- Operations: 6 a weight and token for full, 4 for LoRA, and 2 more with checkpointing.
+"""
 
 # %% [markdown] lang="zh"
-# ## 小结
-#
-# - 提示、示例、检索、LoRA：数字逼你上一级，才上一级。
-# - 知识放检索，改一句话就改一个答案；本事和形式放权重。阅读本身也是一种本事。
-# - Axolotl 和 LLaMA-Factory 用 YAML 说的，就是 `lab.finetune` 做的；最容易出错的是对话模板和标签掩码。
-# - 衍生模型既守自己的许可证，也守基座的。没查到许可证，就是不许可。
-# - DPO 拉大的是差距：从微调过的模型开始，把它拴住，用考题来评判。
-# - 运算量：每个权重、每个词元，全量 6 次，LoRA 4 次，开检查点再加 2 次。
+"""
+## 小结
+
+- 提示、示例、检索、LoRA：数字逼你上一级，才上一级。
+- 知识放检索，改一句话就改一个答案；本事和形式放权重。阅读本身也是一种本事。
+- Axolotl 和 LLaMA-Factory 用 YAML 说的，就是 `lab.finetune` 做的；最容易出错的是对话模板和标签掩码。
+- 衍生模型既守自己的许可证，也守基座的。没查到许可证，就是不许可。
+- DPO 拉大的是差距：从微调过的模型开始，把它拴住，用考题来评判。
+- 运算量：每个权重、每个词元，全量 6 次，LoRA 4 次，开检查点再加 2 次。
+"""
 
 # %% [markdown] lang="en"
-# ## Exercises
-#
-# **1.** The notice period becomes eight weeks (8周 in Chinese). Make `updated`, the list of sentences with which the search answers so in both languages. The check searches in it.
+"""
+## Exercises
+
+**1.** The notice period becomes eight weeks (8周 in Chinese).
+Make `updated`, the list of sentences with which the search answers so in both languages.
+The check searches in it.
+"""
 
 # %% [markdown] lang="zh"
-# ## 练习
-#
-# **1.** 离职通知期改成 8周（英文 8 weeks）。请写出 `updated`，让检索用中英文都能这样回答。检查时会真的去查。
+"""
+## 练习
+
+**1.** 离职通知期改成 8周（英文 8 weeks）。
+请写出 `updated`，让检索用中英文都能这样回答。
+检查时会真的去查。
+"""
 
 # %% exercise="update"
 updated = None
@@ -1004,13 +1343,23 @@ def answers_eight(updated):
     return right and len(updated) == len(sentences)
 
 
-course.check("15.update", updated, answers_eight)
+course.check("fine-tuning-tools.update", updated, answers_eight)
 
 # %% [markdown] lang="en"
-# **2.** How strongly does DPO pull at a pair? Write `pull(margin, beta)`: the slope of the loss with respect to the chosen answer's log-probability, as a number below zero. Then look: which pairs are pulled hardest, those already won or those still lost? The check compares with autograd.
+"""
+**2.** How strongly does DPO pull at a pair?
+Write `pull(margin, beta)`: the slope of the loss with respect to the chosen answer's log-probability, as a number below zero.
+Then look: which pairs are pulled hardest, those already won or those still lost?
+The check compares with autograd.
+"""
 
 # %% [markdown] lang="zh"
-# **2.** DPO 对一个偏好对拉得有多用力？写出 `pull(margin, beta)`：损失对选中回答的对数概率的斜率，是个负数。写完想一想：拉得最用力的，是已经赢了的，还是还输着的？检查时同自动求导对照。
+"""
+**2.** DPO 对一个偏好对拉得有多用力？
+写出 `pull(margin, beta)`：损失对选中回答的对数概率的斜率，是个负数。
+写完想一想：拉得最用力的，是已经赢了的，还是还输着的？
+检查时同自动求导对照。
+"""
 
 
 # %% exercise="pull"
@@ -1031,13 +1380,20 @@ def slope(margin, beta):
 
 cases = [(-20, 0.1), (0, 0.1), (0, 0.5), (7, 0.3)]
 mine = None if pull(0, 0.1) is None else [round(pull(*case), 5) for case in cases]
-course.check("15.pull", mine, [round(slope(*case), 5) for case in cases])
+course.check("fine-tuning-tools.pull", mine, [round(slope(*case), 5) for case in cases])
 
 # %% [markdown] lang="en"
-# **3.** Which is the largest of `SIZES` that LoRA (bf16, the `need` above) tunes on the 24 GB card with a tenth of it left free, if a sample has 4,096 tokens instead of 1,024? Give the name. It can be found by `lab.estimate`.
+"""
+**3.** Which is the largest of `SIZES` that LoRA (bf16, the `need` above) tunes on the 24 GB card with a tenth of it left free, if a sample has 4,096 tokens instead of 1,024?
+Give the name.
+It can be found by `lab.estimate`.
+"""
 
 # %% [markdown] lang="zh"
-# **3.** 样本从 1,024 个词元加长到 4,096 个，用 LoRA（bf16），在 24 GB 的卡上留出一成，`SIZES` 里最大能微调哪一个？写出名字。用 `lab.estimate` 可以找到。
+"""
+**3.** 样本从 1,024 个词元加长到 4,096 个，用 LoRA（bf16），在 24 GB 的卡上留出一成，`SIZES` 里最大能微调哪一个？
+写出名字。用 `lab.estimate` 可以找到。
+"""
 
 # %% exercise="largest"
 largest = None
@@ -1051,13 +1407,19 @@ for name in SIZES:
 # %% check="largest" points=1
 free = int(0.9 * cards["L4"])
 fitting = [n for n in SIZES if lab.estimate(n, train="lora", seq=4096, vram=free).fits]
-course.check("15.largest", largest, fitting[-1])
+course.check("fine-tuning-tools.largest", largest, fitting[-1])
 
 # %% [markdown] lang="en"
-# **4.** How many hours does QLoRA of Qwen2.5-14B take on an L4 at best, for one million tokens with checkpointing? The embedding table has 152,064 × 5,120 numbers.
+"""
+**4.** How many hours does QLoRA of Qwen2.5-14B take on an L4 at best, for one million tokens with checkpointing?
+The embedding table has 152,064 × 5,120 numbers.
+"""
 
 # %% [markdown] lang="zh"
-# **4.** 在 L4 上对 Qwen2.5-14B 做 QLoRA，一百万个词元，开检查点，最快要几个小时？词嵌入表有 152,064 × 5,120 个数。
+"""
+**4.** 在 L4 上对 Qwen2.5-14B 做 QLoRA，一百万个词元，开检查点，最快要几个小时？
+词嵌入表有 152,064 × 5,120 个数。
+"""
 
 # %% exercise="hours"
 best_hours = None
@@ -1069,17 +1431,25 @@ best_hours = 6 * weights * 1e6 / speed / 3600
 
 # %% check="hours" points=1
 expected = predict_time("Qwen2.5-14B", "qlora", 10**6, "L4").low / 3600
-course.check("15.hours", best_hours, expected, tolerance=0.02)
+course.check("fine-tuning-tools.hours", best_hours, expected, tolerance=0.02)
 
 # %% [markdown] lang="en"
-# ## On real models
-#
-# One line: `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"` (on a GPU, add the `device` of the weights where a cell makes tensors of its own). It will read a passage without being taught, so compare rungs 3 and 4 anew, and judge by whether the answer *contains* the right words, for it speaks in sentences. Download, and memory to tune it by LoRA:
+"""
+## On real models
+
+One line: `MODEL = "Qwen/Qwen2.5-0.5B-Instruct"` (on a GPU, add the `device` of the weights where a cell makes tensors of its own).
+It will read a passage without being taught, so compare rungs 3 and 4 anew, and judge by whether the answer *contains* the right words, for it speaks in sentences.
+Download, and memory to tune it by LoRA:
+"""
 
 # %% [markdown] lang="zh"
-# ## 换成真实模型
-#
-# 只改一行：`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`（在 GPU 上，自己造张量的那几格要补上和权重一致的 `device`）。它不用教就会照着原文答，所以第三、四级要重新比；它说的是整句话，评判时看回答里*有没有*正确的词。下载大小，以及用 LoRA 微调它要的显存：
+"""
+## 换成真实模型
+
+只改一行：`MODEL = "Qwen/Qwen2.5-0.5B-Instruct"`（在 GPU 上，自己造张量的那几格要补上和权重一致的 `device`）。
+它不用教就会照着原文答，所以第三、四级要重新比；它说的是整句话，评判时看回答里*有没有*正确的词。
+下载大小，以及用 LoRA 微调它要的显存：
+"""
 
 # %%
 half = find("Qwen2.5-0.5B")

@@ -1,36 +1,59 @@
 # %% [markdown] lang="en"
-# # Where this is going: smaller, longer, cheaper, with eyes, in your pocket
-#
-# **You will be able to** read a trend out of published scores, and say what it rests on; count what prompt caching and speculative decoding save, token by token; give a language model eyes and see it do sums with pictures; say what runs on a phone or a Raspberry Pi, and how fast.
-#
-# **You will learn** why four billion parameters now do what took seventy, what a long context costs, why guessing ahead does not change an answer, how an image becomes tokens, and where to go on from here.
-#
-# **You need** about 60 minutes, two CPU cores, 0.6 GiB of free memory. Download: 0.
+"""
+# Where this is going: smaller, longer, cheaper, with eyes, in your pocket
+
+**You will be able to** read a trend out of published scores, and say what it rests on; count what prompt caching and speculative decoding save, token by token; give a language model eyes and see it do sums with pictures; say what runs on a phone or a Raspberry Pi, and how fast.
+
+**You will learn** why four billion parameters now do what took seventy, what a long context costs, why guessing ahead does not change an answer, how an image becomes tokens, and where to go on from here.
+
+**You need** about 60 minutes, two CPU cores, 0.6 GiB of free memory.
+Download: 0.
+"""
 
 # %% [markdown] lang="zh"
-# # 趋势与去处：更小、更长、更省，长出眼睛，装进口袋
-#
-# **学完你能**从公开成绩里读出趋势，并说清它站在什么上面；逐个词元数出提示词缓存和投机解码省了多少；给语言模型装上“眼睛”，看它拿图片做加法；说出手机和树莓派上能跑什么、跑多快。
-#
-# **你会明白**为什么如今四十亿参数能做到当年七百亿的事，长上下文要花什么代价，为什么提前“猜”词元不会改变回答，图片怎样变成词元，以及学完之后往哪里走。
-#
-# **需要准备**大约 60 分钟，两个 CPU 核心，0.6 GiB 空闲内存。下载量：0。
+"""
+# 趋势与去处：更小、更长、更省，长出眼睛，装进口袋
+
+**学完你能**从公开成绩里读出趋势，并说清它站在什么上面；逐个词元数出提示词缓存和投机解码省了多少；给语言模型装上“眼睛”，看它拿图片做加法；说出手机和树莓派上能跑什么、跑多快。
+
+**你会明白**为什么如今四十亿参数能做到当年七百亿的事，长上下文要花什么代价，为什么提前“猜”词元不会改变回答，图片怎样变成词元，以及学完之后往哪里走。
+
+**需要准备**大约 60 分钟，两个 CPU 核心，0.6 GiB 空闲内存。
+下载量：0。
+"""
 
 # %% [markdown] lang="en"
-# Predictions about this field age badly. So this lesson predicts little. It takes five movements that can be measured, measures each with what we have, and shows you how to repeat the measurement when the next model comes out.
+"""
+Predictions about this field age badly.
+So this lesson predicts little.
+It takes five movements that can be measured, measures each with what we have, and shows you how to repeat the measurement when the next model comes out.
+"""
 
 # %% [markdown] lang="zh"
-# 这个领域的预言，多半过几个月就不能看了，所以这一课少预言。我们挑五个能测量的动向，用手头的东西逐一量一遍；以后新模型出来，你可以照样再量。
+"""
+这个领域的预言，多半过几个月就不能看了，所以这一课少预言。
+我们挑五个能测量的动向，用手头的东西逐一量一遍；以后新模型出来，你可以照样再量。
+"""
 
 # %% [markdown] lang="en"
-# ## Small models grow strong
-#
-# In July 2023, Llama 2 70B was the strongest open model of the course. On MMLU, a test of school and university questions with four choices, its maker reports 68.9. Which model needed the fewest parameters to pass that, and when? The catalogue has the published scores of base models.
+"""
+## Small models grow strong
+
+In July 2023, Llama 2 70B was the strongest open model of the course.
+On MMLU, a test of school and university questions with four choices, its maker reports 68.9.
+Which model needed the fewest parameters to pass that, and when?
+The catalogue has the published scores of base models.
+"""
 
 # %% [markdown] lang="zh"
-# ## 小模型越来越强
-#
-# 2023 年 7 月，Llama 2 70B 是课程里最强的开源模型。MMLU 是一套四选一的中学到大学题目，官方公布它得了 68.9 分。此后，参数最少而又超过这个分数的，是哪个模型，出在什么时候？目录里收有各家基座模型的公开成绩。
+"""
+## 小模型越来越强
+
+2023 年 7 月，Llama 2 70B 是课程里最强的开源模型。
+MMLU 是一套四选一的中学到大学题目，官方公布它得了 68.9 分。
+此后，参数最少而又超过这个分数的，是哪个模型，出在什么时候？
+目录里收有各家基座模型的公开成绩。
+"""
 
 # %%
 from labkit.catalog import find, models, scores
@@ -48,7 +71,7 @@ print(len(mmlu), "models,", len(above), "above", bar)
 # %%
 from labkit.widgets.prediction import ask
 
-ask("19.smaller")
+ask("trends.smaller")
 
 # %%
 passed = sorted(map(find, above), key=lambda m: m.release_date)
@@ -60,10 +83,18 @@ for m in smallest:
     print(f"{m.release_date}  {m.name:14}{m.parameters / 1e9:6.1f}B{mmlu[m.name]:7.1f}")
 
 # %% [markdown] lang="en"
-# All above 68.9, and each time in a smaller model. (69.9 is the highest figure published for Llama 2 70B, 68.9 its maker's.) As a picture, for three sizes: the best published score so far.
+"""
+All above 68.9, and each time in a smaller model.
+(69.9 is the highest figure published for Llama 2 70B, 68.9 its maker's.)
+As a picture, for three sizes: the best published score so far.
+"""
 
 # %% [markdown] lang="zh"
-# 个个超过 68.9，模型却一个比一个小。（69.9 是别人给 Llama 2 70B 测出的最高分，68.9 是官方的。）画成图，按大小分三档，每个点是到那时为止的最好成绩：
+"""
+个个超过 68.9，模型却一个比一个小。
+（69.9 是别人给 Llama 2 70B 测出的最高分，68.9 是官方的。）
+画成图，按大小分三档，每个点是到那时为止的最好成绩：
+"""
 
 # %%
 from labkit.core.i18n import t
@@ -102,10 +133,16 @@ draw_lines(
 )
 
 # %% [markdown] lang="en"
-# What does it mean on a desk? Memory for 4,096 tokens with 4-bit weights, then and now:
+"""
+What does it mean on a desk?
+Memory for 4,096 tokens with 4-bit weights, then and now:
+"""
 
 # %% [markdown] lang="zh"
-# 放到桌面上意味着什么？4 位权重、4,096 个词元要占的内存，当年和如今：
+"""
+放到桌面上意味着什么？
+4 位权重、4,096 个词元要占的内存，当年和如今：
+"""
 
 # %%
 import labkit as lab
@@ -116,24 +153,42 @@ for m in (smallest[0], smallest[-1]):
     print(f"{m.name:14}{show_bytes(e.total):>12}")
 
 # %% [markdown] lang="en"
-# From a server to a laptop, within two years. Where does it come from? Three sources are published: **more reading** (Llama 2 was trained on 2 trillion tokens, Llama 3 on 15; their model cards), **better reading** (chosen, rewritten and generated by larger models), and **teachers** (distillation, lesson 07).
-#
-# And what does it *not* say? MMLU is public, so parts of it may be in the training texts. The makers measure with protocols of their own. A small model that answers school questions as well still knows fewer rare facts: those need room. One test is one test; your own task decides (lesson 18).
+"""
+From a server to a laptop, within two years.
+Where does it come from?
+Three sources are published: **more reading** (Llama 2 was trained on 2 trillion tokens, Llama 3 on 15; their model cards), **better reading** (chosen, rewritten and generated by larger models), and **teachers** (distillation, lesson [[deepseek]]).
+
+And what does it *not* say?
+MMLU is public, so parts of it may be in the training texts.
+The makers measure with protocols of their own.
+A small model that answers school questions as well still knows fewer rare facts: those need room.
+One test is one test; your own task decides (lesson [[adopt]]).
+"""
 
 # %% [markdown] lang="zh"
-# 从服务器到笔记本，不到两年。进步从哪儿来？公开的原因有三条：**读得更多**（Llama 2 读了 2 万亿词元，Llama 3 读了 15 万亿，见各自的模型卡）；**读得更好**（语料由更大的模型筛选、改写、生成）；**有老师带**（蒸馏，见第 07 课）。
-#
-# 它*没有*说明什么？MMLU 是公开的，训练语料里可能混进了原题；各家评测的做法并不一致；小模型中学题答得一样好，冷门知识仍然记得少，因为那要占地方。一项测试只是一项测试，最后看的是你自己的任务（第 18 课）。
+"""
+从服务器到笔记本，不到两年。
+进步从哪儿来？
+公开的原因有三条：**读得更多**（Llama 2 读了 2 万亿词元，Llama 3 读了 15 万亿，见各自的模型卡）；**读得更好**（语料由更大的模型筛选、改写、生成）；**有老师带**（蒸馏，见第 [[deepseek]] 课）。
+
+它*没有*说明什么？
+MMLU 是公开的，训练语料里可能混进了原题；各家评测的做法并不一致；小模型中学题答得一样好，冷门知识仍然记得少，因为那要占地方。
+一项测试只是一项测试，最后看的是你自己的任务（第 [[adopt]] 课）。
+"""
 
 # %% [markdown] lang="en"
-# ## Long context
-#
-# The longest context a maker promises, best so far, among all models and among those of at most 10B:
+"""
+## Long context
+
+The longest context a maker promises, best so far, among all models and among those of at most 10B:
+"""
 
 # %% [markdown] lang="zh"
-# ## 上下文越来越长
-#
-# 厂商承诺的最长上下文，到那时为止的最大值；一条线是所有模型，一条线是 100 亿参数以内的：
+"""
+## 上下文越来越长
+
+厂商承诺的最长上下文，到那时为止的最大值；一条线是所有模型，一条线是 100 亿参数以内的：
+"""
 
 
 # %%
@@ -159,10 +214,16 @@ draw_lines(
 )
 
 # %% [markdown] lang="en"
-# A promise costs nothing; the cache does. What 131,072 tokens take beside the weights, 16 bits each:
+"""
+A promise costs nothing; the cache does.
+What 131,072 tokens take beside the weights, 16 bits each:
+"""
 
 # %% [markdown] lang="zh"
-# 承诺不花钱，缓存要花。131,072 个词元的缓存有多大（16 位），权重另算：
+"""
+承诺不花钱，缓存要花。
+131,072 个词元的缓存有多大（16 位），权重另算：
+"""
 
 # %%
 from labkit.plots import draw_bars
@@ -175,10 +236,18 @@ draw_bars(
 )
 
 # %% [markdown] lang="en"
-# The two at the bottom are of a newer kind: only some of their layers keep the whole text. In `gemma-3-4b` five layers of six look at a window of 1,024 tokens; in `Qwen3.5-4B` three layers of four carry a fixed state in place of a cache. That is the movement to watch: not a larger number in the config, but fewer layers that pay for it.
+"""
+The two at the bottom are of a newer kind: only some of their layers keep the whole text.
+In `gemma-3-4b` five layers of six look at a window of 1,024 tokens; in `Qwen3.5-4B` three layers of four carry a fixed state in place of a cache.
+That is the movement to watch: not a larger number in the config, but fewer layers that pay for it.
+"""
 
 # %% [markdown] lang="zh"
-# 最下面两个是新路子：只有部分层记住全文。`gemma-3-4b` 每六层里有五层只看 1,024 个词元的窗口；`Qwen3.5-4B` 每四层里有三层不用缓存，只带一个大小固定的状态。真正值得留意的是这个方向：不是配置里的数字变大，而是要为它买单的层变少。
+"""
+最下面两个是新路子：只有部分层记住全文。
+`gemma-3-4b` 每六层里有五层只看 1,024 个词元的窗口；`Qwen3.5-4B` 每四层里有三层不用缓存，只带一个大小固定的状态。
+真正值得留意的是这个方向：不是配置里的数字变大，而是要为它买单的层变少。
+"""
 
 # %%
 for name in ("gemma-3-4b", "Qwen3.5-4B"):
@@ -186,30 +255,54 @@ for name in ("gemma-3-4b", "Qwen3.5-4B"):
     print(name, {k: v for k, v in config.items() if "sliding" in k or "full_attention" in k})
 
 # %% [markdown] lang="en"
-# And is the promise kept? RULER tested models that claim 32K and more: only half of them still did well at 32K (Hsieh et al. 2024, arXiv:2404.06654). Lesson 06 shows how to test one with needles.
+"""
+And is the promise kept?
+RULER tested models that claim 32K and more: only half of them still did well at 32K (Hsieh et al. 2024, arXiv:2404.06654).
+Lesson [[yi]] shows how to test one with needles.
+"""
 
 # %% [markdown] lang="zh"
-# 承诺兑现了吗？RULER 测试了一批自称支持 32K 以上的模型，到 32K 还表现良好的只有一半（Hsieh 等，2024，arXiv:2404.06654）。怎样用“大海捞针”自己测，见第 06 课。
+"""
+承诺兑现了吗？
+RULER 测试了一批自称支持 32K 以上的模型，到 32K 还表现良好的只有一半（Hsieh 等，2024，arXiv:2404.06654）。
+怎样用“大海捞针”自己测，见第 [[yi]] 课。
+"""
 
 # %% [markdown] lang="en"
-# ## Less work for the same answer
-#
-# A model computes for every token it reads and every token it writes. Two tricks leave the answer as it is and the work undone. We count the work instead of timing it, so your counts will equal ours. A **pass** is one run through all layers, be it for one token or for a hundred at once.
+"""
+## Less work for the same answer
+
+A model computes for every token it reads and every token it writes.
+Two tricks leave the answer as it is and the work undone.
+We count the work instead of timing it, so your counts will equal ours.
+A **pass** is one run through all layers, be it for one token or for a hundred at once.
+"""
 
 # %% [markdown] lang="zh"
-# ## 回答不变，活少干
-#
-# 模型每读一个词元、每写一个词元都要计算。有两招能让回答一字不差，却少干很多活。我们不计时，只计数，所以你数到的会和我们一样。所谓一**趟**，是把所有层走一遍，不管这一趟带一个词元还是一百个。
+"""
+## 回答不变，活少干
+
+模型每读一个词元、每写一个词元都要计算。
+有两招能让回答一字不差，却少干很多活。
+我们不计时，只计数，所以你数到的会和我们一样。
+所谓一**趟**，是把所有层走一遍，不管这一趟带一个词元还是一百个。
+"""
 
 # %% [markdown] lang="en"
-# ### Prompt caching
-#
-# Assistants carry long instructions, and every question begins with the same ones. Below, `read` is how many tokens of the prompt went through the model.
+"""
+### Prompt caching
+
+Assistants carry long instructions, and every question begins with the same ones.
+Below, `read` is how many tokens of the prompt went through the model.
+"""
 
 # %% [markdown] lang="zh"
-# ### 提示词缓存
-#
-# 助手都带着一大段说明，每个问题开头都是同样的话。下面的 `read` 是提示词里真正走过模型的词元数。
+"""
+### 提示词缓存
+
+助手都带着一大段说明，每个问题开头都是同样的话。
+下面的 `read` 是提示词里真正走过模型的词元数。
+"""
 
 # %%
 from labkit.evaluation.forward_passes import PassCounter
@@ -222,17 +315,25 @@ for question in ("What is 47 + 38?", "What is 12 + 30?", "What is 12 + 30?"):
     print(f"{question:18}{answer.text:>4}  prompt {answer.prompt}, read {answer.read}")
 
 # %% [markdown] lang="en"
-# The first question pays for the rules. The second shares its beginning with the first, so only what comes after is read; of the third only the last token, since its result is needed again. Nothing is approximated: the cache holds exactly the keys and values that would be computed anew.
-#
-# Now the same rules with one small addition: the time of day, in front.
+"""
+The first question pays for the rules.
+The second shares its beginning with the first, so only what comes after is read; of the third only the last token, since its result is needed again.
+Nothing is approximated: the cache holds exactly the keys and values that would be computed anew.
+
+Now the same rules with one small addition: the time of day, in front.
+"""
 
 # %% [markdown] lang="zh"
-# 第一个问题为那段说明付了账。第二个问题和它开头相同，只读后面不一样的部分；第三个只读最后一个词元，因为要用它的计算结果。这里没有任何近似：缓存里存的键和值，和重新算出来的一模一样。
-#
-# 再来一遍，说明照旧，只在最前面加上当前时间。
+"""
+第一个问题为那段说明付了账。
+第二个问题和它开头相同，只读后面不一样的部分；第三个只读最后一个词元，因为要用它的计算结果。
+这里没有任何近似：缓存里存的键和值，和重新算出来的一模一样。
+
+再来一遍，说明照旧，只在最前面加上当前时间。
+"""
 
 # %%
-ask("19.clock")
+ask("trends.clock")
 
 # %%
 for clock in ("10:31", "10:32"):
@@ -240,10 +341,18 @@ for clock in ("10:31", "10:32"):
     print(clock, "prompt", answer.prompt, "read", answer.read)
 
 # %% [markdown] lang="en"
-# Put what changes at the end. On a paid API the same order of words is money: what the provider finds in its cache costs less. Price of a cached token as a share of a fresh one, from the catalogue:
+"""
+Put what changes at the end.
+On a paid API the same order of words is money: what the provider finds in its cache costs less.
+Price of a cached token as a share of a fresh one, from the catalogue:
+"""
 
 # %% [markdown] lang="zh"
-# 会变的东西放到最后。用收费 API 时，先后顺序就是钱：服务商在缓存里找到的部分要便宜得多。目录里，命中缓存的词元价格是普通价格的几成：
+"""
+会变的东西放到最后。
+用收费 API 时，先后顺序就是钱：服务商在缓存里找到的部分要便宜得多。
+目录里，命中缓存的词元价格是普通价格的几成：
+"""
 
 # %%
 from labkit.catalog import prices
@@ -256,18 +365,31 @@ print(
 print(max(p.as_of for p in prices() if p.cached_input))
 
 # %% [markdown] lang="en"
-# ### Speculative decoding
-#
-# While a model writes alone, each pass gives one token, and each pass reads all weights from memory: that is what takes the time (lesson 09). A pass over nine tokens reads them just once, too. So let something cheap **guess** the next few tokens, and let the model check all of them in one pass. It keeps what it would have said itself, up to the first wrong guess, and adds its own next token.
-#
-# The guess may come from a small model, from extra heads, or for nothing from the text itself: look where the last two tokens (or else the last one) stood before, and guess what followed there. That is *prompt lookup* (Saxena 2023), and llama-cpp-python has it. One question, step by step:
+"""
+### Speculative decoding
+
+While a model writes alone, each pass gives one token, and each pass reads all weights from memory: that is what takes the time (lesson [[choose-a-model]]).
+A pass over nine tokens reads them just once, too.
+So let something cheap **guess** the next few tokens, and let the model check all of them in one pass.
+It keeps what it would have said itself, up to the first wrong guess, and adds its own next token.
+
+The guess may come from a small model, from extra heads, or for nothing from the text itself: look where the last two tokens (or else the last one) stood before, and guess what followed there.
+That is *prompt lookup* (Saxena 2023), and llama-cpp-python has it.
+One question, step by step:
+"""
 
 # %% [markdown] lang="zh"
-# ### 投机解码
-#
-# 模型独自写的时候，一趟只出一个词元，而每一趟都要把全部权重从内存里读一遍，时间就花在这里（第 09 课）。一趟带九个词元，权重也只读一遍。那么不妨让便宜的办法先**猜**出后面几个，再让模型一趟全部核对：和它自己要说的一样就留下，到第一个猜错的为止，再接上它自己的下一个词元。
-#
-# 猜的办法有几种：用一个小模型，给模型加几个预测头，或者分文不花，就从已有的文本里找：看看刚才这两个词元（找不到就只看最后一个）以前在哪儿出现过，当时后面跟着什么，就猜什么。这叫 *prompt lookup*（提示词查找，Saxena，2023），llama-cpp-python 自带。先看一个问题的全过程：
+"""
+### 投机解码
+
+模型独自写的时候，一趟只出一个词元，而每一趟都要把全部权重从内存里读一遍，时间就花在这里（第 [[choose-a-model]] 课）。
+一趟带九个词元，权重也只读一遍。
+那么不妨让便宜的办法先**猜**出后面几个，再让模型一趟全部核对：和它自己要说的一样就留下，到第一个猜错的为止，再接上它自己的下一个词元。
+
+猜的办法有几种：用一个小模型，给模型加几个预测头，或者分文不花，就从已有的文本里找：看看刚才这两个词元（找不到就只看最后一个）以前在哪儿出现过，当时后面跟着什么，就猜什么。
+这叫 *prompt lookup*（提示词查找，Saxena，2023），llama-cpp-python 自带。
+先看一个问题的全过程：
+"""
 
 # %%
 guessing = PassCounter(MODEL, lookup=8)
@@ -281,14 +403,24 @@ for step in answer.steps:
         )
 
 # %% [markdown] lang="en"
-# On the left the guess with how much of it was right, on the right what the pass brought: the right part and one token more. A list repeats itself, so the `, ` after a `B` is guessed right again and again. The number that follows is not in the text and has to be worked out each time.
-#
-# Does the answer change? And how many passes are saved? Four kinds of question; copying, reversing and sums are held out from training, the lists of sizes it knows by heart:
+"""
+On the left the guess with how much of it was right, on the right what the pass brought: the right part and one token more.
+A list repeats itself, so the `, ` after a `B` is guessed right again and again.
+The number that follows is not in the text and has to be worked out each time.
+
+Does the answer change?
+And how many passes are saved?
+Four kinds of question; copying, reversing and sums are held out from training, the lists of sizes it knows by heart:
+"""
 
 # %% [markdown] lang="zh"
-# 左边是猜的内容和猜对的个数，右边是这一趟得到的：猜对的部分，外加一个新词元。列表总在重复自己，所以 `B` 后面的 `, ` 一猜一个准；接下来的数字前文里没有，每次都得自己算。
-#
-# 回答变了没有？省了几趟？四类题目：照抄、倒序和加法是训练时没见过的，尺寸列表是它背熟了的：
+"""
+左边是猜的内容和猜对的个数，右边是这一趟得到的：猜对的部分，外加一个新词元。
+列表总在重复自己，所以 `B` 后面的 `, ` 一猜一个准；接下来的数字前文里没有，每次都得自己算。
+
+回答变了没有？
+省了几趟？四类题目：照抄、倒序和加法是训练时没见过的，尺寸列表是它背熟了的：
+"""
 
 # %%
 from labkit.pocket.corpus import held_out
@@ -330,24 +462,52 @@ gain = {kind: gain for kind, (_, gain) in gains.items()}
 print("copying and lists gain, sums hardly:", min(gain["copy"], gain["sizes"]) > gain["sums"])
 
 # %% [markdown] lang="en"
-# **The rule:** guessing helps where the answer repeats what is already there: quoting, editing, code, lists. It gives nothing where each token is news. Published: 2 to 4 times for prompt lookup on tasks that repeat their input (its README), 2 to 3 times with a small draft model (Leviathan et al. 2022, arXiv:2211.17192). On a server full of users there is less to win: it fills its passes with other people's tokens already.
-#
-# Why is the answer the same? Because a guess is only ever taken where the model itself would have said it. The guesser decides how *fast*, never *what*. (When sampling, a rule about probabilities does the same for the distribution; same paper.)
+"""
+**The rule:** guessing helps where the answer repeats what is already there: quoting, editing, code, lists.
+It gives nothing where each token is news.
+Published: 2 to 4 times for prompt lookup on tasks that repeat their input (its README), 2 to 3 times with a small draft model (Leviathan et al. 2022, arXiv:2211.17192).
+On a server full of users there is less to win: it fills its passes with other people's tokens already.
+
+Why is the answer the same?
+Because a guess is only ever taken where the model itself would have said it.
+The guesser decides how *fast*, never *what*.
+(When sampling, a rule about probabilities does the same for the distribution; same paper.)
+"""
 
 # %% [markdown] lang="zh"
-# **规律**：回答里照抄前文的地方多（引用、改稿、代码、列表），猜就有用；每个词元都是新东西，猜也白猜。公开数据：输出与输入重复多的任务，prompt lookup 快 2～4 倍（见其 README）；用小模型来猜，快 2～3 倍（Leviathan 等，2022，arXiv:2211.17192）。服务器上用户多的时候好处会变小，因为每一趟本来就坐满了别人的词元。
-#
-# 为什么回答不变？因为只有模型自己也会那么说的时候，猜的词元才会被采用。猜的人只决定*多快*，不决定*说什么*。（采样时另有一条关于概率的规则，保证分布不变，见同一篇论文。）
+"""
+**规律**：回答里照抄前文的地方多（引用、改稿、代码、列表），猜就有用；每个词元都是新东西，猜也白猜。
+公开数据：输出与输入重复多的任务，prompt lookup 快 2～4 倍（见其 README）；用小模型来猜，快 2～3 倍（Leviathan 等，2022，arXiv:2211.17192）。
+服务器上用户多的时候好处会变小，因为每一趟本来就坐满了别人的词元。
+
+为什么回答不变？
+因为只有模型自己也会那么说的时候，猜的词元才会被采用。
+猜的人只决定*多快*，不决定*说什么*。
+（采样时另有一条关于概率的规则，保证分布不变，见同一篇论文。）
+"""
 
 # %% [markdown] lang="en"
-# ## Models that see
-#
-# How does a picture get into a language model? Not as words. Inside, a token is a vector; a picture is cut into patches, and a small network, the **projector**, turns each patch into a vector *of the same kind*. The language model reads them among the others. Such were the first open ones (LLaVA, Liu et al. 2023, arXiv:2304.08485), and so are most today. In the catalogue, models that also read pictures, by year:
+"""
+## Models that see
+
+How does a picture get into a language model?
+Not as words.
+Inside, a token is a vector; a picture is cut into patches, and a small network, the **projector**, turns each patch into a vector *of the same kind*.
+The language model reads them among the others.
+Such were the first open ones (LLaVA, Liu et al. 2023, arXiv:2304.08485), and so are most today.
+In the catalogue, models that also read pictures, by year:
+"""
 
 # %% [markdown] lang="zh"
-# ## 会看的模型
-#
-# 图片是怎么进语言模型的？不是先变成文字。在模型内部，词元就是一个向量；图片切成小块，由一个小网络，叫**投影器**，把每一块变成*同一种*向量，夹在文字向量中间一起读。最早的开源多模态模型就是这样做的（LLaVA，Liu 等，2023，arXiv:2304.08485），今天的多数模型也是。目录里能看图的模型，逐年统计：
+"""
+## 会看的模型
+
+图片是怎么进语言模型的？
+不是先变成文字。
+在模型内部，词元就是一个向量；图片切成小块，由一个小网络，叫**投影器**，把每一块变成*同一种*向量，夹在文字向量中间一起读。
+最早的开源多模态模型就是这样做的（LLaVA，Liu 等，2023，arXiv:2304.08485），今天的多数模型也是。
+目录里能看图的模型，逐年统计：
+"""
 
 # %%
 for when in ("2023", "2024", "2025", "2026"):
@@ -355,10 +515,18 @@ for when in ("2023", "2024", "2025", "2026"):
     print(when, f"{sum(m.vision for m in released):3} of {len(released)}")
 
 # %% [markdown] lang="en"
-# We build one. The language model is a pocket model that has never met a picture. The pictures: digits of 8 × 8 pixels, each at a place of its own, with noise.
+"""
+We build one.
+The language model is a pocket model that has never met a picture.
+The pictures: digits of 8 × 8 pixels, each at a place of its own, with noise.
+"""
 
 # %% [markdown] lang="zh"
-# 我们来做一个。语言模型用口袋模型，它从没见过图片。图片是 8 × 8 像素的数字，位置各不相同，还带噪点。
+"""
+我们来做一个。
+语言模型用口袋模型，它从没见过图片。
+图片是 8 × 8 像素的数字，位置各不相同，还带噪点。
+"""
 
 # %%
 import torch
@@ -377,10 +545,16 @@ draw_heatmap(
 )
 
 # %% [markdown] lang="en"
-# The eyes: 64 pixels in, one vector as wide as the language model out. Two layers, 41,344 numbers.
+"""
+The eyes: 64 pixels in, one vector as wide as the language model out.
+Two layers, 41,344 numbers.
+"""
 
 # %% [markdown] lang="zh"
-# 眼睛：输入 64 个像素，输出一个向量，和语言模型一样宽。两层，共 41,344 个数。
+"""
+眼睛：输入 64 个像素，输出一个向量，和语言模型一样宽。
+两层，共 41,344 个数。
+"""
 
 # %%
 reader = lab.load("pocket/qwen2.5")
@@ -396,10 +570,17 @@ eyes = torch.nn.Sequential(
 print(f"{sum(p.numel() for p in eyes.parameters()):,} of {network.num_parameters():,}")
 
 # %% [markdown] lang="en"
-# A question is built as text first. Then the two vectors of the digits are taken out and what the eyes see is put in. `generate` works on vectors as on tokens.
+"""
+A question is built as text first.
+Then the two vectors of the digits are taken out and what the eyes see is put in.
+`generate` works on vectors as on tokens.
+"""
 
 # %% [markdown] lang="zh"
-# 先照常写出文字问题，再把两个数字的向量拿掉，换上眼睛看到的。`generate` 吃向量和吃词元一样。
+"""
+先照常写出文字问题，再把两个数字的向量拿掉，换上眼睛看到的。
+`generate` 吃向量和吃词元一样。
+"""
 
 # %%
 from labkit.conversation.chat_templates import encode_chat
@@ -426,10 +607,19 @@ def look_and_answer(question):
 look_and_answer("What is 47 + 38?")
 
 # %% [markdown] lang="en"
-# The eyes are not trained, so it answers at random: it sees *something* in place of 47. Now they learn. The picture of a 4 should land where the word `4` lies. The language model stays as it is.
+"""
+The eyes are not trained, so it answers at random: it sees *something* in place of 47.
+Now they learn.
+The picture of a 4 should land where the word `4` lies.
+The language model stays as it is.
+"""
 
 # %% [markdown] lang="zh"
-# 眼睛还没训练，所以只会乱答：它在 47 的位置上看到了*某种东西*，但认不出来。现在开始学：画着 4 的图片，应该落到词元 `4` 所在的地方。语言模型一个数也不动。
+"""
+眼睛还没训练，所以只会乱答：它在 47 的位置上看到了*某种东西*，但认不出来。
+现在开始学：画着 4 的图片，应该落到词元 `4` 所在的地方。
+语言模型一个数也不动。
+"""
 
 # %%
 from labkit.core.progress import track
@@ -447,13 +637,19 @@ for _ in track(range(STEPS), t("learning to see", "学着看")):
     slower.step()
 
 # %% [markdown] lang="en"
-# Never was there a sum among what the eyes learnt, nor a Chinese word. Before you run on:
+"""
+Never was there a sum among what the eyes learnt, nor a Chinese word.
+Before you run on:
+"""
 
 # %% [markdown] lang="zh"
-# 眼睛学的东西里没有一道加法，也没有一个中文字。往下运行之前先想一想：
+"""
+眼睛学的东西里没有一道加法，也没有一个中文字。
+往下运行之前先想一想：
+"""
 
 # %%
-ask("19.eyes")
+ask("trends.eyes")
 
 # %%
 sums = [item.messages for item in held_out("sums", 60)]
@@ -468,24 +664,45 @@ for language, answers in right.items():
     print(language, f"{sum(answers)} of {len(answers)}")
 
 # %% [markdown] lang="en"
-# The pictures were new, the sums were new, and it answers in two languages. All of that the language model knew already; it only lacked eyes. This is why LLaVA and many after it were made in this order: a finished language model, a finished image encoder, a small projector between them, and then a short training of the whole. Newer ones (Llama 4, Qwen3.5) have pictures among their training data from early on; the wiring stays.
-#
-# **What is left out here.** Our pictures have a word each, so we could say where they should land. The patch of a photograph has none. There the eyes learn through the language model: show picture and caption, and push back through the model what it got wrong (LLaVA's first stage). The wiring is the one you have just built.
+"""
+The pictures were new, the sums were new, and it answers in two languages.
+All of that the language model knew already; it only lacked eyes.
+This is why LLaVA and many after it were made in this order: a finished language model, a finished image encoder, a small projector between them, and then a short training of the whole.
+Newer ones (Llama 4, Qwen3.5) have pictures among their training data from early on; the wiring stays.
+
+**What is left out here.** Our pictures have a word each, so we could say where they should land.
+The patch of a photograph has none.
+There the eyes learn through the language model: show picture and caption, and push back through the model what it got wrong (LLaVA's first stage).
+The wiring is the one you have just built.
+"""
 
 # %% [markdown] lang="zh"
-# 图片是新的，题目是新的，中英文都答得出。这些本事语言模型早就有了，缺的只是一双眼睛。LLaVA 和后来的许多模型就是按这个顺序做的：现成的语言模型，现成的图像编码器，中间加一个小投影器，最后整体再训练一小段。较新的模型（Llama 4、Qwen3.5）很早就把图片混进训练数据，但接线方式没变。
-#
-# **这里省略了什么。** 我们的每张图片都对应一个词，所以能直接告诉它该落在哪儿；照片上的一小块却没有对应的词。那就让眼睛通过语言模型来学：给出图片和说明文字，把模型答错的部分一路反传回来（这是 LLaVA 的第一阶段）。接线方式，就是你刚才亲手接的这种。
+"""
+图片是新的，题目是新的，中英文都答得出。
+这些本事语言模型早就有了，缺的只是一双眼睛。
+LLaVA 和后来的许多模型就是按这个顺序做的：现成的语言模型，现成的图像编码器，中间加一个小投影器，最后整体再训练一小段。
+较新的模型（Llama 4、Qwen3.5）很早就把图片混进训练数据，但接线方式没变。
+
+**这里省略了什么。** 我们的每张图片都对应一个词，所以能直接告诉它该落在哪儿；照片上的一小块却没有对应的词。
+那就让眼睛通过语言模型来学：给出图片和说明文字，把模型答错的部分一路反传回来（这是 LLaVA 的第一阶段）。
+接线方式，就是你刚才亲手接的这种。
+"""
 
 # %% [markdown] lang="en"
-# ## At the edge
-#
-# A phone and a Raspberry Pi have what lesson 00 named: memory, and a bandwidth. What fits, and how fast would it talk?
+"""
+## At the edge
+
+A phone and a Raspberry Pi have what lesson [[start-here]] named: memory, and a bandwidth.
+What fits, and how fast would it talk?
+"""
 
 # %% [markdown] lang="zh"
-# ## 端侧
-#
-# 手机和树莓派也逃不出第 00 课说的两样：内存和带宽。什么放得下，说话有多快？
+"""
+## 端侧
+
+手机和树莓派也逃不出第 [[start-here]] 课说的两样：内存和带宽。
+什么放得下，说话有多快？
+"""
 
 # %%
 from labkit.catalog import devices
@@ -504,14 +721,26 @@ for name in ("Qwen3.5-0.8B", "Qwen3.5-2B", "Qwen3.5-4B", "gemma-4-E2B", "Qwen3-3
     print(f"{name:14}{show_bytes(e.total):>10} {'' if e.total < 12e9 else '!':2}{speeds}")
 
 # %% [markdown] lang="en"
-# Tokens a second, on the Pi and on the phone; `!` marks what their 16 GB will not hold beside the system. People read about four words a second (238 a minute, Brysbaert 2019). Two things stand out: a 2B model is the natural size for a board, and a mixture with few active parameters talks as fast as a small one, if it fits at all.
-#
-# Is the estimate any good? ByteShape published a run: Qwen3-30B-A3B in 2.70 bits a weight on a Raspberry Pi 5 of 16 GB, 8.03 tokens a second (gokawiil.com/article/238447, read 2026-11-29). Our rule for that, from the bytes of the active weights:
+"""
+Tokens a second, on the Pi and on the phone; `!` marks what their 16 GB will not hold beside the system.
+People read about four words a second (238 a minute, Brysbaert 2019).
+Two things stand out: a 2B model is the natural size for a board, and a mixture with few active parameters talks as fast as a small one, if it fits at all.
+
+Is the estimate any good?
+ByteShape published a run: Qwen3-30B-A3B in 2.70 bits a weight on a Raspberry Pi 5 of 16 GB, 8.03 tokens a second (gokawiil.com/article/238447, read 2026-11-29).
+Our rule for that, from the bytes of the active weights:
+"""
 
 # %% [markdown] lang="zh"
-# 每秒词元数，左边是树莓派，右边是手机；带 `!` 的，16 GB 内存除去系统占用就装不下了。人阅读英文一秒约四个词（每分钟 238 个，Brysbaert，2019）。有两点很明显：开发板上合适的是 2B 左右的模型；激活参数少的混合专家，只要放得下，说话和小模型一样快。
-#
-# 这个估算准不准？ByteShape 公布过一次实测：Qwen3-30B-A3B，平均每个权重 2.70 位，在 16 GB 的树莓派 5 上每秒 8.03 个词元（gokawiil.com/article/238447，2026-11-29 查阅）。按激活权重的字节数，用我们的规则来算：
+"""
+每秒词元数，左边是树莓派，右边是手机；带 `!` 的，16 GB 内存除去系统占用就装不下了。
+人阅读英文一秒约四个词（每分钟 238 个，Brysbaert，2019）。
+有两点很明显：开发板上合适的是 2B 左右的模型；激活参数少的混合专家，只要放得下，说话和小模型一样快。
+
+这个估算准不准？
+ByteShape 公布过一次实测：Qwen3-30B-A3B，平均每个权重 2.70 位，在 16 GB 的树莓派 5 上每秒 8.03 个词元（gokawiil.com/article/238447，2026-11-29 查阅）。
+按激活权重的字节数，用我们的规则来算：
+"""
 
 # %%
 from labkit.estimation.tokens_per_second import SHARE_OF_EXPERTS
@@ -521,23 +750,35 @@ low, high = (share * edge[0].bandwidth_gbps * 1e9 / active_bytes for share in SH
 print(f"{low:.1f}–{high:.1f}; measured 8.03 lies within: {low < 8.03 < high}")
 
 # %% [markdown] lang="en"
-# What else counts at the edge is not in our table: heat (a phone slows down after some minutes), the battery, and NPUs, which read prompts quickly but read the same memory when they write. What the picker says to such a board:
+"""
+What else counts at the edge is not in our table: heat (a phone slows down after some minutes), the battery, and NPUs, which read prompts quickly but read the same memory when they write.
+What the picker says to such a board:
+"""
 
 # %% [markdown] lang="zh"
-# 端侧还有些事情表里看不出来：发热（手机跑几分钟就会降频）、耗电，还有 NPU：它读提示词很快，但写的时候读的还是同一块内存。让选型器给树莓派出出主意：
+"""
+端侧还有些事情表里看不出来：发热（手机跑几分钟就会降频）、耗电，还有 NPU：它读提示词很快，但写的时候读的还是同一块内存。
+让选型器给树莓派出出主意：
+"""
 
 # %%
 print(lab.pick(need="chat", ram=16, ram_type="Raspberry Pi 5 16GB").table(4))
 
 # %% [markdown] lang="en"
-# ## Where to go on
-#
-# Places to ask, to learn, to find models, and to borrow a machine. Offers change: the last column says where we read it and when.
+"""
+## Where to go on
+
+Places to ask, to learn, to find models, and to borrow a machine.
+Offers change: the last column says where we read it and when.
+"""
 
 # %% [markdown] lang="zh"
-# ## 接下来去哪儿
-#
-# 提问的地方，学习的地方，找模型的地方，借机器的地方。免费额度之类常常会变，最后一列写明了我们在哪里、什么时候查到的。
+"""
+## 接下来去哪儿
+
+提问的地方，学习的地方，找模型的地方，借机器的地方。
+免费额度之类常常会变，最后一列写明了我们在哪里、什么时候查到的。
+"""
 
 # %%
 from labkit.catalog.guides import show_communities
@@ -545,56 +786,74 @@ from labkit.catalog.guides import show_communities
 show_communities()
 
 # %% [markdown] lang="en"
-# And when the next model is announced, five questions, in this order. Each is a lesson of this course.
-#
-# | ask | with |
-# |---|---|
-# | May I use it? | the licence itself, not the headline (09, 18) |
-# | Does it fit? | `labkit estimate ID`, from its `config.json` alone (09) |
-# | Is it asked the right way? | its chat template and sampling advice (10) |
-# | Was it compared fairly? | same protocol, same shots, same thinking budget (02, 07) |
-# | Is it better *for me*? | fifty questions of your own, blind, with intervals (18) |
+"""
+And when the next model is announced, five questions, in this order.
+Each is a lesson of this course.
+
+| ask | with |
+|---|---|
+| May I use it? | the licence itself, not the headline ([[choose-a-model]], [[adopt]]) |
+| Does it fit? | `labkit estimate ID`, from its `config.json` alone ([[choose-a-model]]) |
+| Is it asked the right way? | its chat template and sampling advice ([[get-and-run]]) |
+| Was it compared fairly? | same protocol, same shots, same thinking budget ([[family-album]], [[deepseek]]) |
+| Is it better *for me*? | fifty questions of your own, blind, with intervals ([[adopt]]) |
+"""
 
 # %% [markdown] lang="zh"
-# 下一个新模型发布时，按顺序问五个问题。每一问都是这门课的一课。
-#
-# | 问什么 | 靠什么 |
-# |---|---|
-# | 我能用吗？ | 看许可证原文，别只看标题（09、18） |
-# | 放得下吗？ | `labkit estimate ID`，有 `config.json` 就够（09） |
-# | 问法对吗？ | 用它自己的对话模板和推荐的采样参数（10） |
-# | 比得公平吗？ | 评测方法、示例数、思考长度都要一致（02、07） |
-# | *对我*更好吗？ | 自己出五十道题，盲测，带上置信区间（18） |
+"""
+下一个新模型发布时，按顺序问五个问题。
+每一问都是这门课的一课。
+
+| 问什么 | 靠什么 |
+|---|---|
+| 我能用吗？ | 看许可证原文，别只看标题（[[choose-a-model]]、[[adopt]]） |
+| 放得下吗？ | `labkit estimate ID`，有 `config.json` 就够（[[choose-a-model]]） |
+| 问法对吗？ | 用它自己的对话模板和推荐的采样参数（[[get-and-run]]） |
+| 比得公平吗？ | 评测方法、示例数、思考长度都要一致（[[family-album]]、[[deepseek]]） |
+| *对我*更好吗？ | 自己出五十道题，盲测，带上置信区间（[[adopt]]） |
+"""
 
 # %% [markdown] lang="en"
-# ## Recap
-#
-# - The parameters needed for one published MMLU score fell from 69B to 4B in 21 months. One test, many protocols, but a clear direction.
-# - A long context is paid for in cache. Newer models let only some layers pay.
-# - Prompt caching: the same beginning is read once. Put what changes last.
-# - Speculative decoding: guess, check in one pass, keep what is right. Same answer, fewer passes, where text repeats.
-# - A projector turns patches into vectors of the language model's own kind; what the model knows, it then knows of pictures.
-# - At the edge bandwidth decides, and few active parameters win.
+"""
+## Recap
+
+- The parameters needed for one published MMLU score fell from 69B to 4B in 21 months. One test, many protocols, but a clear direction.
+- A long context is paid for in cache. Newer models let only some layers pay.
+- Prompt caching: the same beginning is read once. Put what changes last.
+- Speculative decoding: guess, check in one pass, keep what is right. Same answer, fewer passes, where text repeats.
+- A projector turns patches into vectors of the language model's own kind; what the model knows, it then knows of pictures.
+- At the edge bandwidth decides, and few active parameters win.
+"""
 
 # %% [markdown] lang="zh"
-# ## 小结
-#
-# - 要达到同一个 MMLU 公开分数，所需参数在 21 个月里从 690 亿降到 40 亿。只是一项测试，做法也不统一，但方向很清楚。
-# - 长上下文靠缓存买单；新模型只让一部分层买单。
-# - 提示词缓存：相同的开头只读一遍。会变的放最后。
-# - 投机解码：先猜，一趟核对，对的留下。回答不变，趟数变少；前提是文字有重复。
-# - 投影器把图块变成语言模型自己的那种向量；模型会的本事，对图片也就会了。
-# - 端侧看带宽，激活参数少的占便宜。
+"""
+## 小结
+
+- 要达到同一个 MMLU 公开分数，所需参数在 21 个月里从 690 亿降到 40 亿。只是一项测试，做法也不统一，但方向很清楚。
+- 长上下文靠缓存买单；新模型只让一部分层买单。
+- 提示词缓存：相同的开头只读一遍。会变的放最后。
+- 投机解码：先猜，一趟核对，对的留下。回答不变，趟数变少；前提是文字有重复。
+- 投影器把图块变成语言模型自己的那种向量；模型会的本事，对图片也就会了。
+- 端侧看带宽，激活参数少的占便宜。
+"""
 
 # %% [markdown] lang="en"
-# ## Exercises
-#
-# **1.** `smallest` runs from Llama 2 70B to a model of 4B. If the number of parameters for that score fell by the same factor every month, in how many **months** did it halve? Use `year` and `math.log2`.
+"""
+## Exercises
+
+**1.** `smallest` runs from Llama 2 70B to a model of 4B.
+If the number of parameters for that score fell by the same factor every month, in how many **months** did it halve?
+Use `year` and `math.log2`.
+"""
 
 # %% [markdown] lang="zh"
-# ## 练习
-#
-# **1.** `smallest` 从 Llama 2 70B 一路降到 4B 的模型。假如达到这个分数所需的参数，每个月按同样的比例下降，每隔多少**个月**减半？可以用 `year` 和 `math.log2`。
+"""
+## 练习
+
+**1.** `smallest` 从 Llama 2 70B 一路降到 4B 的模型。
+假如达到这个分数所需的参数，每个月按同样的比例下降，每隔多少**个月**减半？
+可以用 `year` 和 `math.log2`。
+"""
 
 # %% exercise="halving"
 import math
@@ -618,13 +877,24 @@ def judge_halving(answer):
     )
 
 
-course.check("19.halving", months_to_halve, judge_halving)
+course.check("trends.halving", months_to_halve, judge_halving)
 
 # %% [markdown] lang="en"
-# **2.** Write the rule of speculative decoding. `draft`: the guessed tokens. `own`: what the model would say at each of these places and at the one after, so it is one longer. Return the tokens that this pass brings. The check replays every step that llama.cpp took above.
+"""
+**2.** Write the rule of speculative decoding.
+`draft`: the guessed tokens.
+`own`: what the model would say at each of these places and at the one after, so it is one longer.
+Return the tokens that this pass brings.
+The check replays every step that llama.cpp took above.
+"""
 
 # %% [markdown] lang="zh"
-# **2.** 写出投机解码的规则。`draft` 是猜的词元；`own` 是模型自己在这些位置以及下一个位置会说的词元，所以比 `draft` 多一个。返回这一趟得到的词元。检查时会把上面 llama.cpp 走过的每一步重放一遍。
+"""
+**2.** 写出投机解码的规则。
+`draft` 是猜的词元；`own` 是模型自己在这些位置以及下一个位置会说的词元，所以比 `draft` 多一个。
+返回这一趟得到的词元。
+检查时会把上面 llama.cpp 走过的每一步重放一遍。
+"""
 
 
 # %% exercise="accept"
@@ -658,13 +928,22 @@ def judge_accept(results):
 
 padded = [step.said + (NEVER,) * (len(step.draft) + 1 - len(step.said)) for step in steps]
 results = [accept(step.draft, own) for step, own in zip(steps, padded, strict=True)]
-course.check("19.accept", None if None in results else results, judge_accept)
+course.check("trends.accept", None if None in results else results, judge_accept)
 
 # %% [markdown] lang="en"
-# **3.** Two questions share the rules and a document. Write `prompt(document, date, question)` so that a **second** question on the same document, asked the next day, reads as little as possible. All three must be in it. The check counts with the real cache.
+"""
+**3.** Two questions share the rules and a document.
+Write `prompt(document, date, question)` so that a **second** question on the same document, asked the next day, reads as little as possible.
+All three must be in it.
+The check counts with the real cache.
+"""
 
 # %% [markdown] lang="zh"
-# **3.** 同一份文档，今天问一个问题，明天再问一个。请写 `prompt(document, date, question)`，让**第二个**问题要读的词元尽量少；三样东西都得写进去。检查时用真的缓存来数。
+"""
+**3.** 同一份文档，今天问一个问题，明天再问一个。
+请写 `prompt(document, date, question)`，让**第二个**问题要读的词元尽量少；三样东西都得写进去。
+检查时用真的缓存来数。
+"""
 
 
 # %% exercise="order"
@@ -689,17 +968,27 @@ def judge_order(write):
     )
 
 
-course.check("19.order", prompt if prompt("a", "b", "c") else None, judge_order)
+course.check("trends.order", prompt if prompt("a", "b", "c") else None, judge_order)
 
 # %% [markdown] lang="en"
-# ## On real models
-#
-# Prompt lookup and caching work with a GGUF whose layers all keep a cache (Llama, Qwen2.5, Qwen3 …): `MODEL = "path/to/model.gguf"`. The state of Qwen3.5's linear layers cannot be taken back: there llama-cpp-python reads the whole prompt again, and prompt lookup must stay off. With real eyes: llama.cpp's `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`. What that model takes, its image encoder not counted:
+"""
+## On real models
+
+Prompt lookup and caching work with a GGUF whose layers all keep a cache (Llama, Qwen2.5, Qwen3 …): `MODEL = "path/to/model.gguf"`.
+The state of Qwen3.5's linear layers cannot be taken back: there llama-cpp-python reads the whole prompt again, and prompt lookup must stay off.
+With real eyes: llama.cpp's `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`.
+What that model takes, its image encoder not counted:
+"""
 
 # %% [markdown] lang="zh"
-# ## 换成真实模型
-#
-# 各层都用缓存的 GGUF（Llama、Qwen2.5、Qwen3 等），提示词查找和缓存都能用：`MODEL = "path/to/model.gguf"`。Qwen3.5 线性层的状态退不回去，llama-cpp-python 只能把提示词整个重读，提示词查找也不能打开。想用真正的眼睛，可以用 llama.cpp 的 `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`。这个模型要占多少（图像编码器不计）：
+"""
+## 换成真实模型
+
+各层都用缓存的 GGUF（Llama、Qwen2.5、Qwen3 等），提示词查找和缓存都能用：`MODEL = "path/to/model.gguf"`。
+Qwen3.5 线性层的状态退不回去，llama-cpp-python 只能把提示词整个重读，提示词查找也不能打开。
+想用真正的眼睛，可以用 llama.cpp 的 `llama-mtmd-cli -hf ggml-org/gemma-3-4b-it-GGUF --image photo.jpg`。
+这个模型要占多少（图像编码器不计）：
+"""
 
 # %%
 e = lab.estimate("gemma-3-4b", quant="Q4_K_M", context=8192)

@@ -1,4 +1,4 @@
-"""Floor 0: errors, the language of messages, bytes, optional parts."""
+"""The core: errors, the language of messages, bytes, optional parts."""
 
 import json
 import locale

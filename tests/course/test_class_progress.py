@@ -14,12 +14,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from labkit.cli import run as labkit
+from labkit.catalog.lessons import find_lesson, lessons
+from labkit.cli.entry import run as labkit
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
 from labkit.course import class_progress
 from labkit.course import exercises as course
-from labkit.course.doctor import lessons
 
 HOME = Path(__file__).parents[2] / "notebooks"
 sys.path.insert(0, str(HOME))
@@ -29,7 +29,8 @@ import handouts  # noqa: E402
 
 # --- progress ---------------------------------------------------------------------------------
 
-RIGHT, WRONG, GUESS = "00.weights-size", "00.exact-match", "09.four-bits"
+RIGHT, WRONG = "start-here.weights-size", "start-here.exact-match"
+GUESS = "choose-a-model.four-bits"
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def test_what_leaves_is_who_what_and_when_and_never_the_answer(answered: Path) -
         texts[ending] = path.read_text(encoding="utf-8-sig")
     rows = json.loads(texts[".json"])["answers"]
     assert [(r["who"], r["lesson"], r["exercise"], r["state"], r["attempts"]) for r in rows] == [
-        ("李雷", "00", "exact-match", "wrong", 1),
-        ("李雷", "00", "weights-size", "right", 2),
-        ("李雷", "09", "four-bits", "right", 1),
+        ("李雷", "start-here", "exact-match", "wrong", 1),
+        ("李雷", "start-here", "weights-size", "right", 2),
+        ("李雷", "choose-a-model", "four-bits", "right", 1),
     ]
     assert set(rows[0]) == set(class_progress.COLUMNS)
     assert list(csv.DictReader(texts[".csv"].splitlines())) == [
@@ -74,7 +75,7 @@ def test_the_command_exports_and_shows(answered: Path, capsys: pytest.CaptureFix
     assert "weights-size" in capsys.readouterr().out
     assert labkit(["progress", "class", str(handed_in.parent)]) == 0
     shown = capsys.readouterr().out
-    assert "Li Lei" in shown and "00.exact-match" in shown
+    assert "Li Lei" in shown and WRONG in shown
     assert labkit(["progress", "export", str(answered / "mine.xls")]) == 1
     assert "neither .json nor .csv" in capsys.readouterr().err
     assert labkit(["progress", "export", str(handed_in / "below-a-file.json")]) == 1
@@ -89,7 +90,7 @@ def row(id: str, state: str, at: str = "2026-03-02T09:00:00+00:00", who: str = "
 
 def hand_in(path: Path, *rows: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"format": 1, "answers": rows}), encoding="utf-8")
+    path.write_text(json.dumps({"format": 2, "answers": rows}), encoding="utf-8")
 
 
 def test_a_class_is_read_from_its_files(tmp_path: Path) -> None:
@@ -99,17 +100,36 @@ def test_a_class_is_read_from_its_files(tmp_path: Path) -> None:
         tmp_path / "b.json", row(RIGHT, "wrong", "2027", "An"), row(WRONG, "right", "2027", "An")
     )
     hand_in(tmp_path / "x" / "p.json", row(RIGHT, "right"), row(WRONG, "wrong"))
-    hand_in(tmp_path / "y" / "p.json", row(WRONG, "wrong"), row("00.gone", "right"))
+    hand_in(tmp_path / "y" / "p.json", row(WRONG, "wrong"), row("start-here.gone", "right"))
     hand_in(tmp_path / "z.json")
     found = class_progress.read_class(tmp_path)
     assert found.students == ("An", "x/p", "y/p", "z")
-    total = sum(id.startswith("00.") for id in course.exercises())
-    assert [found.share(who, "00") for who in found.students] == [
+    total = sum(id.startswith("start-here.") for id in course.exercises())
+    assert [found.share(who, "start-here") for who in found.students] == [
         (2, total), (1, total), (0, total), (0, total),
     ]  # fmt: skip
-    assert found.unknown == ("00.gone",) and "00.gone" in str(found)
+    assert found.unknown == ("start-here.gone",) and "start-here.gone" in str(found)
+    assert found.table().header == ("Student", "00")
     assert [tuple(line) for line in found.hardest().rows] == [(WRONG, "2 (67%)", "3", "1")]
     assert found.misjudged().rows == []
+
+
+OF_FORMAT_1 = """\ufeffwho,lesson,exercise,state,attempts,at
+Li Lei,00,exact-match,wrong,1,2026-11-30T21:02:03+00:00
+Li Lei,00,weights-size,right,2,2026-11-30T21:02:03+00:00
+Li Lei,09,four-bits,right,1,2026-11-30T21:02:03+00:00
+"""
+
+
+def test_files_of_format_1_are_of_the_same_class(tmp_path: Path) -> None:
+    (tmp_path / "li.csv").write_text(OF_FORMAT_1, encoding="utf-8")
+    old = [row("00.weights-size", "right"), row("13.merge", "wrong")]
+    (tmp_path / "han.json").write_text(json.dumps({"format": 1, "answers": old}), encoding="utf-8")
+    hand_in(tmp_path / "again.json", row(WRONG, "right", "2027", "Li Lei"))
+    found = class_progress.read_class(tmp_path)
+    assert found.students == ("Li Lei", "han") and not found.unknown
+    assert found.share("Li Lei", "start-here")[0] == 2 and found.has_begun("han", "lora")
+    assert found.lessons() == ("start-here", "lora")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +170,9 @@ def test_a_sample_class_is_the_same_each_time_and_named_so(tmp_path: Path) -> No
 
 # --- nbgrader ---------------------------------------------------------------------------------
 
-ASSIGNMENT, STUDENT = "09-zh", "li-lei"
-(SOURCE,) = (HOME / "source").glob("09_*.py")
+TOPIC, STUDENT = "choose-a-model", "li-lei"
+ASSIGNMENT = f"{TOPIC}-zh"
+SOURCE = HOME / "source" / f"{find_lesson(TOPIC).stem}.py"
 
 POINTS = f"""
 import json
@@ -166,7 +187,7 @@ def test_a_class_folder_is_made_and_its_settings_stay_the_teachers(tmp_path: Pat
     for settings in ("", "mine"):
         if settings:
             (tmp_path / "nbgrader_config.py").write_text(settings, encoding="utf-8")
-        assert build.main(["09", "--assignment", "--language", "zh", "--out", str(tmp_path)]) == 0
+        assert build.main([TOPIC, "--assignment", "--language", "zh", "--out", str(tmp_path)]) == 0
     made = tmp_path / "source" / ASSIGNMENT / f"{SOURCE.stem}.ipynb"
     assert "### BEGIN SOLUTION" in made.read_text(encoding="utf-8")
     assert (tmp_path / "nbgrader_config.py").read_text(encoding="utf-8") == "mine"
@@ -215,29 +236,29 @@ def test_an_assignment_is_given_out_handed_in_graded_and_answered(
     tmp_path: Path, nbgrader_environment: dict[str, str]
 ) -> None:
     """One answer right, one wrong, one left open; the points and the words say so."""
-    build.main(["09", "--assignment", "--language", "zh", "--out", str(tmp_path)])
+    build.main([TOPIC, "--assignment", "--language", "zh", "--out", str(tmp_path)])
     given = tmp_path / "source" / ASSIGNMENT / f"{SOURCE.stem}.ipynb"
     solutions = cells(nbformat.read(given, as_version=4))
     run(nbgrader_environment, tmp_path, "nbgrader", "generate_assignment", ASSIGNMENT, "--create")
 
     released = nbformat.read(tmp_path / "release" / ASSIGNMENT / given.name, as_version=4)
     work = cells(released)
-    assert build.STUB in work["09-kv-cache"].source
+    assert build.STUB in work[f"{TOPIC}-kv-cache"].source
     assert not any("SOLUTION" in cell.source for cell in released.cells)
-    work["09-kv-cache"].source = solutions["09-kv-cache"].source
-    work["09-longest-context"].source = "longest = 10**7"
+    work[f"{TOPIC}-kv-cache"].source = solutions[f"{TOPIC}-kv-cache"].source
+    work[f"{TOPIC}-longest-context"].source = "longest = 10**7"
     handed_in = tmp_path / "submitted" / STUDENT / ASSIGNMENT / given.name
     handed_in.parent.mkdir(parents=True)
     # A student who makes the check say yes: nbgrader puts the locked cell back.
-    work["09-longest-context-check"].source = "print('all is well')"
+    work[f"{TOPIC}-longest-context-check"].source = "print('all is well')"
     nbformat.write(released, handed_in)
 
     run(nbgrader_environment, tmp_path, "nbgrader", "autograde", ASSIGNMENT, "--create")
     points = json.loads(run(nbgrader_environment, tmp_path, "python", "-c", POINTS))
     assert points == {
-        "09-kv-cache-check": [1, 1],
-        "09-longest-context-check": [0, 1],
-        "09-company-check": [0, 1],
+        f"{TOPIC}-kv-cache-check": [1, 1],
+        f"{TOPIC}-longest-context-check": [0, 1],
+        f"{TOPIC}-company-check": [0, 1],
     }
 
     run(nbgrader_environment, tmp_path, "nbgrader", "generate_feedback", ASSIGNMENT)
@@ -265,14 +286,14 @@ def test_the_dashboard_shows_the_sample_class_and_says_so(tmp_path: Path, langua
 
     assert texts(again) == texts(shown)
     assert all({"en": "Sample 01", "zh": "样例 01"}[language] in text for text in texts(shown)[:2])
-    assert any("00." in text for text in texts(shown)[3:])
+    assert any("start-here." in text for text in texts(shown)[3:])
 
 
 # --- the guide and the slides -----------------------------------------------------------------
 
 
 def test_the_guide_speaks_of_every_lesson_in_both_languages() -> None:
-    assert list(handouts.advice()) == [lesson.id for lesson in lessons()]
+    assert set(handouts.advice()) == {lesson.topic for lesson in lessons()}
     for language in ("en", "zh"):
         page = handouts.guide(language)
         ready = [lesson.id for lesson in lessons() if lesson.minutes is not None]
@@ -284,18 +305,18 @@ def test_the_guide_speaks_of_every_lesson_in_both_languages() -> None:
 
 
 def test_a_lesson_takes_longer_in_a_room() -> None:
-    own = handouts.advice()["00"]
+    own = handouts.advice()["start-here"]
     assert (len(own.show), len(own.discuss)) == (3, 2)
     assert own.room_minutes(20) == 40  # 20 + 3 × 3 + 2 × 5 = 39
 
 
 def test_slides_hold_what_the_lesson_shows_and_keep_answers_back(tmp_path: Path) -> None:
     reveal = tmp_path / "node_modules"
-    arguments = ["02", "--slides", "--language", "zh", "--out", str(tmp_path), "--reveal"]
+    arguments = ["family-album", "--slides", "--language", "zh", "--out", str(tmp_path), "--reveal"]
     assert build.main([*arguments, str(reveal)]) == 0
-    (path,) = (tmp_path / "zh").glob("02_*.slides.html")
+    (path,) = (tmp_path / "zh").glob("*_family-album.slides.html")
     page = path.read_text(encoding="utf-8")
-    (notebook,) = (HOME / "zh").glob("02_*.ipynb")
+    (notebook,) = (HOME / "zh").glob("*_family-album.ipynb")
     cells = nbformat.read(notebook, as_version=4).cells
     images = [
         output.data["image/png"] for cell in cells for output in cell.get("outputs", [])

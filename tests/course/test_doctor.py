@@ -7,10 +7,11 @@ from importlib import metadata
 import pytest
 from computers import computer
 
+from labkit.catalog.lessons import lessons
 from labkit.core.extras import EXTRAS
 from labkit.core.i18n import use_language
 from labkit.core.units import GiB
-from labkit.course.doctor import CORE, TRACKS, _judge, diagnose, lessons
+from labkit.course.doctor import CORE, _judge, diagnose
 from labkit.machine.gpu_detection import GPU
 from labkit.machine.hardware import hardware
 
@@ -28,19 +29,6 @@ def plain(tmp_path):
     """This machine's real packages on a computer with no GPU and 8 GiB."""
     found = hardware(computer(tmp_path))
     return replace(found, memory=replace(found.memory, total=8 * GiB, available=5 * GiB))
-
-
-def test_the_course_has_its_21_lessons():
-    assert [lesson.id for lesson in lessons()] == [f"{number:02}" for number in range(21)]
-    for lesson in lessons():
-        assert re.fullmatch(r"[a-z0-9-]+", lesson.topic)
-        assert lesson.tracks and set(lesson.tracks) <= set(TRACKS)
-        assert list(lesson.tracks) == sorted(lesson.tracks, key=TRACKS.index)
-        assert set(lesson.modules) <= set(EXTRAS), "the way out names the extra"
-        assert re.search(r"[A-Za-z]", lesson.title.en) and lesson.title.en != lesson.title.zh
-        assert not lesson.needs_gpu, "the course runs whole without a GPU"
-    for track in TRACKS:
-        assert any(track in lesson.tracks for lesson in lessons())
 
 
 def test_a_lesson_whose_packages_are_missing_says_what_brings_them(plain, monkeypatch):

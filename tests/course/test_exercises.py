@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from labkit.cli.entry import app
+from labkit.catalog.lessons import TRACKS, find_lesson, lessons
+from labkit.cli.entry import run
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
 from labkit.course import exercises as course
 from labkit.course import progress_file
-from labkit.course.doctor import TRACKS, lessons
 from labkit.widgets.prediction import ask
 
-ID = "00.weights-size"
-QUESTION = "00.unheard"
+ID = "start-here.weights-size"
+QUESTION = "start-here.unheard"
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +65,7 @@ def test_every_text_is_in_both_languages_and_every_choice_is_explained() -> None
     ],
 )
 def test_broken_words_are_refused(tmp_path: Path, broken: str, words: str) -> None:
-    path = tmp_path / "00_broken.toml"
+    path = tmp_path / "broken.toml"
     path.write_text(broken, encoding="utf-8")
     with pytest.raises(ValueError, match=words):
         course._read(path)
@@ -135,8 +134,8 @@ def test_tolerance_is_relative(value: float, tolerance: float) -> None:
 
 
 def test_an_unknown_exercise_names_those_there_are() -> None:
-    with pytest.raises(LabError, match="There is no exercise '00.nothing'.*00.weights-size"):
-        course.check("00.nothing", 1, 1)
+    with pytest.raises(LabError, match=f"There is no exercise 'lora.nothing'.*{ID}"):
+        course.check("lora.nothing", 1, 1)
 
 
 def test_html_holds_no_raw_answer() -> None:
@@ -179,8 +178,8 @@ def test_an_open_prediction_lists_its_choices_and_folds_the_reasons() -> None:
 def test_a_choice_that_is_not_there_is_refused() -> None:
     with pytest.raises(LabError, match="'z' is not one of the choices. Choose one of a, b"):
         course.predict(QUESTION, "z")
-    with pytest.raises(LabError, match="There is no question '00.nothing'"):
-        course.predict("00.nothing")
+    with pytest.raises(LabError, match="There is no question 'lora.nothing'"):
+        course.predict("lora.nothing")
 
 
 # Progress
@@ -195,6 +194,69 @@ def test_progress_is_kept_and_what_was_right_stays_right(learner_file: Path) -> 
     assert (kept[ID]["state"], kept[ID]["attempts"]) == ("right", 3)
     assert (kept[QUESTION]["state"], kept[QUESTION]["attempts"]) == ("wrong", 1)
     assert [path.name for path in learner_file.parent.iterdir()] == ["progress.json"]
+
+
+OF_FORMAT_1 = """{
+ "format": 1,
+ "answers": {
+  "00.weights-size": {
+   "state": "right",
+   "attempts": 2,
+   "at": "2026-11-30T21:02:03+00:00"
+  },
+  "13.merge": {
+   "state": "wrong",
+   "attempts": 1,
+   "at": "2026-11-30T21:02:03+00:00"
+  }
+ }
+}
+"""
+
+
+def test_what_was_answered_by_number_is_kept_by_topic(learner_file: Path) -> None:
+    learner_file.parent.mkdir()
+    learner_file.write_text(OF_FORMAT_1, encoding="utf-8")
+    assert list(progress_file.answers()) == [ID, "lora.merge"]
+    assert course.overview().stages[0].right == 1
+    course.check("lora.merge", 6, 6)
+    written = json.loads(learner_file.read_text(encoding="utf-8"))
+    assert written["format"] == 2
+    states = {id: (row["state"], row["attempts"]) for id, row in written["answers"].items()}
+    assert states == {ID: ("right", 2), "lora.merge": ("right", 2)}
+
+
+def test_two_answers_to_one_exercise_become_one(learner_file: Path) -> None:
+    """As an older labkit leaves them behind, which writes numbers beside topics."""
+
+    def row(state: str, attempts: int, at: str) -> dict:
+        return {"state": state, "attempts": attempts, "at": at}
+
+    learner_file.parent.mkdir()
+    kept = {
+        "00.weights-size": row("right", 1, "2026"), ID: row("wrong", 3, "2027"),
+        "lora.merge": row("wrong", 4, "2026"), "13.merge": row("wrong", 2, "2027"),
+    }  # fmt: skip
+    learner_file.write_text(json.dumps({"format": 1, "answers": kept}), encoding="utf-8")
+    assert progress_file.answers() == {
+        ID: row("right", 3, "2026"), "lora.merge": row("wrong", 4, "2027"),
+    }  # fmt: skip
+
+
+def test_format_1_knew_these_lessons_and_no_topic_looks_like_a_number() -> None:
+    numbers = [f"{n:02}.x" for n in range(22)]
+    topics = [progress_file.renew_id(id).removesuffix(".x") for id in numbers]
+    assert (topics[0], topics[13], topics[20], topics[21]) == (
+        "start-here", "lora", "capstone", "21",
+    )  # fmt: skip
+    assert set(topics[:21]) <= {lesson.topic for lesson in lessons()}
+    assert not any(lesson.topic.isdigit() for lesson in lessons())
+
+
+def test_a_copy_of_a_lesson_may_ask_by_number() -> None:
+    assert course.check("00.weights-size", 6, 6).id == ID
+    assert course.predict("00.unheard", "b").id == QUESTION
+    assert set(progress_file.answers()) == {ID, QUESTION}
 
 
 def test_static_renderings_keep_nothing_and_read_nothing(
@@ -243,12 +305,15 @@ def test_the_overview_shows_tracks_and_how_far_one_is() -> None:
     start = course.overview().stages[0]
     assert (start.lesson.id, start.right) == ("00", 0)
     course.check(ID, 6, 6)
-    course.check("00.exact-match", 1, 2)
+    course.check("start-here.exact-match", 1, 2)
     after = course.overview()
     assert (after.stages[0].right, after.stages[0].total) == (1, start.total)
     row = after.rows()[1]
     minutes = str(start.lesson.minutes)
-    assert row == ["00", "Start here", "●", "●", "●", minutes, f"1/{start.total}"]
+    assert row == ["00", "Start here", "●", "●", "●", "", minutes, f"1/{start.total}"]
+    qlora = find_lesson("qlora")
+    needs = ", ".join(find_lesson(topic).id for topic in qlora.needs)
+    assert needs in next(row for row in after.rows() if row[0] == qlora.id)
     assert after._repr_html_().count("<tr>") == len(after.stages) + 2
     assert after.done.startswith("1/")
 
@@ -258,9 +323,9 @@ def test_a_track_is_a_list_of_lessons_with_their_time() -> None:
         mine = course.overview(track)
         assert mine == course.overview().follow(track)
         assert [s.lesson for s in mine.stages] == [s for s in lessons() if track in s.tracks]
-        assert mine.stages[0].lesson.id == "00" and mine.stages[-1].lesson.id == "20"
+        assert mine.stages[0].lesson.topic == "start-here"
         assert mine.minutes == sum(s.lesson.minutes or 0 for s in mine.stages)
-        assert len(mine.rows()[0]) == len(mine.rows()[-1]) == 4
+        assert len(mine.rows()[0]) == len(mine.rows()[-1]) == 5
         assert mine.time in str(course.overview())
     with pytest.raises(LabError, match="beginner"):
         course.overview("expert")
@@ -277,13 +342,15 @@ def test_hours_are_rounded_and_say_where_a_lesson_was_not_measured() -> None:
     assert (two.time, some.time) == ("约 2.5 小时", "2.5 小时以上")
 
 
-def test_the_command_lists_a_track() -> None:
-    shown = CliRunner().invoke(app, ["lessons", "list", "--track", "enterprise"])
-    assert shown.exit_code == 0 and "Adopt" in shown.stdout and "ChatGLM" not in shown.stdout
-    told = CliRunner().invoke(app, ["lessons", "list", "--json"])
-    found = json.loads(told.stdout)
+def test_the_command_lists_a_track(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lessons", "list", "--track", "enterprise"]) == 0
+    shown = capsys.readouterr().out
+    assert "Adopt" in shown and "ChatGLM" not in shown
+    assert run(["lessons", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
     assert len(found["stages"]) == len(lessons()) and found["track"] is None
-    assert CliRunner().invoke(app, ["lessons", "list", "--track", "expert"]).exit_code == 2
+    assert found["stages"][1]["lesson"]["needs"] == ["start-here"]
+    assert run(["lessons", "list", "--track", "expert"]) == 2
 
 
 # The prediction's radio buttons

@@ -27,7 +27,7 @@ def test_every_model_of_the_course_has_its_heir(family):
     for row in rows:
         new = successor(find(row[0]))
         assert (row[2] == new.name) == (new.name != row[0])
-        assert bool(row[4]) == (new.name != row[0])  # an heir differs in something
+        assert bool(row[4]) == (new.name != row[0])  # a successor differs in something
 
 
 def test_what_changed_is_read_from_the_configurations():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.cli import run as labkit
+from labkit.cli.entry import run as labkit
 from labkit.core.i18n import use_language
 from labkit.core.units import GiB
 from labkit.course.doctor import Diagnosis, diagnose

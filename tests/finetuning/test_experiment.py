@@ -242,7 +242,7 @@ def test_the_command_prints_one_object(tmp_path):
         str(tmp_path / "mine.jsonl"), "--method", "lora", "--steps", "2", "--batch", "2",
         "--no-memory", "--targets", "q_proj", "-o", str(tmp_path / "out"), "--json",
     ]  # fmt: skip
-    code = "import sys; from labkit.cli import main; sys.argv[0] = 'labkit'; main()"
+    code = "import sys; from labkit.cli.start import main; sys.argv[0] = 'labkit'; main()"
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 import frame  # noqa: E402
 from cgroups import make_cgroup  # noqa: E402
 
+from labkit.catalog.lessons import lessons  # noqa: E402
 from labkit.course.bundles import make_bundle  # noqa: E402
-from labkit.course.doctor import lessons  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -65,7 +65,7 @@ def test_the_wheel_alone_brings_lessons_picker_and_doctor(tmp_path: Path, wheels
     run(python, "-m", "pip", "install", "--quiet", "--constraint", pins, course)
     labkit = python.with_name("labkit")
     copied = json.loads(run(labkit, "lessons", "copy", tmp_path / "course", "--json"))["copied"]
-    assert {f"{le.id}_{le.topic}" for le in lessons()} >= {Path(p).stem for p in copied if "_" in p}
+    assert {le.stem for le in lessons()} >= {Path(p).stem for p in copied if "_" in p}
     assert (tmp_path / "course" / "zh" / "00_start-here.ipynb").exists()
     options = json.loads(run(labkit, "pick", "--need", "chat", "--vram", "8", "--json"))["options"]
     assert options
@@ -122,14 +122,14 @@ def colab(tmp_path: Path) -> Path:
     return python
 
 
-def set_up(python: Path, lesson: str, language: str, **variables: str) -> str:
+def set_up(python: Path, topic: str, language: str, **variables: str) -> str:
     """Run the first cell of a lesson in a notebook of its own; returns what it printed."""
     kernel = python.parents[1] / "share" / "jupyter" / "kernels" / "door"
     kernel.mkdir(parents=True, exist_ok=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "door", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
-    cell = nbformat.v4.new_code_cell(frame.set_up(lesson, language))
+    cell = nbformat.v4.new_code_cell(frame.set_up(topic, language))
     notebook = nbformat.v4.new_notebook(cells=[cell])
     os.environ["JUPYTER_PATH"] = str(python.parents[1] / "share" / "jupyter")
     try:
@@ -155,7 +155,7 @@ def run_lesson(python: Path, stem: str, language: str, folder: Path) -> str:
 
 
 def test_a_lesson_opens_on_colab(tmp_path: Path, colab: Path, wheels: Path) -> None:
-    said = set_up(colab, "00", "zh", LABKIT_WHEELS=str(wheels))
+    said = set_up(colab, "start-here", "zh", LABKIT_WHEELS=str(wheels))
     print(said)
     assert "ERROR" not in said and "没有适合这个 Python" not in said
     where = "import labkit, llama_cpp, ipywidgets; print(labkit.__file__, ipywidgets.__version__)"
@@ -171,7 +171,7 @@ def test_without_a_wheel_of_llama_cpp_models_run_on_transformers_and_it_is_said(
     alone.mkdir()
     (course,) = wheels.glob("open_llm_family_lab-*.whl")
     shutil.copy(course, alone)
-    said = set_up(colab, "00", "en", LABKIT_WHEELS=str(alone))
+    said = set_up(colab, "start-here", "en", LABKIT_WHEELS=str(alone))
     assert "models run on Transformers" in said
     talk = "import labkit; c = labkit.chat('pocket/qwen2.5'); print(c('Qwen2.5有哪些尺寸？'), c)"
     talked = run(colab, "-c", talk, env=without_ours(), cwd=tmp_path)
@@ -199,7 +199,7 @@ def test_binder_builds_and_runs_every_lesson_that_has_its_badge(
     run(*two_gigabytes, "bash", copy / "binder" / "postBuild", cwd=copy, env=prefix)
     pins = copy / "constraints.txt"
     run(python, "-m", "pip", "install", "--quiet", "--constraint", pins, "nbval", "pytest-timeout")
-    fitting = [f"{le.id}_{le.topic}" for le in lessons() if frame.fits_binder(le)]
+    fitting = [le.stem for le in lessons() if frame.fits_binder(le)]
     assert len(fitting) > 5
     static = without_ours() | {"LABKIT_STATIC": "1", "LABKIT_LANG": "en"}
     here = [copy / "notebooks" / "en" / f"{stem}.ipynb" for stem in fitting]

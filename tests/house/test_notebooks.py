@@ -18,61 +18,77 @@ import frame  # noqa: E402
 import rules  # noqa: E402
 
 from labkit.catalog.glossary import terms  # noqa: E402
+from labkit.catalog.lessons import Lesson, find_lesson, lessons  # noqa: E402
 from labkit.core.i18n import language, t, use_language  # noqa: E402
-from labkit.course.doctor import Lesson, lessons  # noqa: E402
 from labkit.course.exercises import exercises  # noqa: E402
 
 SOURCES = sorted((HOME / "source").glob("*.py"))
 NOTEBOOKS = [HOME / lang / f"{s.stem}.ipynb" for s in SOURCES for lang in rules.LANGUAGES]
 
-LESSON = """\
+LESSON = '''\
 # %% [markdown] lang="en"
-# # A lesson
-#
-# **You will be able to** run it. **You will learn** little. **You need** a minute.
+"""
+# A lesson
+
+**You will be able to** run it.
+**You will learn** little. **You need** a minute.
+"""
 
 # %% [markdown] lang="zh"
-# # 一课
-#
-# **学完你能**运行它。**你会明白**一点点。**需要准备**一分钟。
+"""
+# 一课
+
+**学完你能**运行它。
+**你会明白**一点点。**需要准备**一分钟。
+"""
 
 # %%
 from labkit import course
 1 + 1
 
 # %% [markdown] lang="en"
-# ## Recap
-#
-# ![a cat](cat.png)
-#
-# ## Exercises
+"""
+## Recap
+
+![a cat](cat.png)
+
+## Exercises
+"""
 
 # %% [markdown] lang="zh"
-# ## 小结
-#
-# ![一只猫](cat.png)
-#
-# ## 练习
+"""
+## 小结
 
-# %% exercise="weights-size"
+![一只猫](cat.png)
+
+## 练习
+"""
+
+# %% exercise="kv-cache"
 size = None
 ### BEGIN SOLUTION
 size = 6
 ### END SOLUTION
 
-# %% check="weights-size" points=2
-course.check("00.weights-size", size, 6)
+# %% check="kv-cache" points=2
+course.check("choose-a-model.kv-cache", size, 6)
 
 # %% varies="the time of day"
 import time
 time.time()
 
 # %% [markdown] lang="en"
-# ## On real models
+"""
+## On real models
+"""
 
 # %% [markdown] lang="zh"
-# ## 换成真实模型
 """
+## 换成真实模型
+"""
+'''
+EN, ZH = (f'# %% [markdown] lang="{language}"\n"""\n' for language in rules.LANGUAGES)
+STEM = find_lesson("choose-a-model").stem
 
 
 @pytest.fixture
@@ -80,8 +96,8 @@ def lesson(tmp_path: Path) -> Path:
     return write(tmp_path, LESSON)
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / "source" / "00_fixture.py"
+def write(folder: Path, text: str, stem: str = STEM) -> Path:
+    path = folder / "source" / f"{stem}.py"
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
@@ -94,8 +110,14 @@ def cell(notebook: nbformat.NotebookNode, id: str) -> nbformat.NotebookNode:
 # The lessons themselves
 
 
-def test_there_are_lessons() -> None:
-    assert SOURCES[0].name == "00_start-here.py"
+def test_a_source_and_its_line_in_the_table_have_one_number() -> None:
+    assert [source.stem for source in SOURCES] == [lesson.stem for lesson in lessons()]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_source_names_lessons_by_topic(source: Path) -> None:
+    text = source.read_text(encoding="utf-8")
+    assert not re.findall(r"(?i)\blessons? \d\d|第 \d\d ?课|\"\d\d\.[a-z]", text)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -125,7 +147,8 @@ def test_a_notebook_is_executed_and_leaves_the_exercises_open(path: Path) -> Non
 
 
 def test_every_exercise_is_asked_in_its_lesson() -> None:
-    asked = {f"{s.name[:2]}.{c.options.get('check')}" for s in SOURCES for c in rules.read(s)}
+    cells = [(rules.topic_of(source), cell) for source in SOURCES for cell in rules.read(source)]
+    asked = {f"{topic}.{cell.options.get('check')}" for topic, cell in cells}
     assert set(exercises()) <= asked
 
 
@@ -140,35 +163,32 @@ def test_the_solutions_pass_their_checks(source: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('# %% [markdown] lang="zh"\n# # 一课', "# %%\n0\n# # 一课", ":1: this text stands alone"),
-        ('# %% [markdown] lang="en"\n# # A', "# %%\n0\n# # A", ":7: this text stands alone"),
-        ('lang="en"\n# ## On', 'lang="fr"\n# ## On', ":42: a text cell is tagged"),
-        (
-            "# ## On real models",
-            "# # On real models",
-            ":42: heading 'On real models' is of level 1",
-        ),
-        ("# ## Recap", "# ### Recap", ":15: heading 'Recap' is of level 3"),
-        ("# ## 小结", "# ### 小结", ":22: the headings differ from those of line 15"),
-        ("![a cat]", "![ ]", ":15: an image has no alt text"),
-        ("# ![一只猫](cat.png)", '# <img src="cat.png">', ":22: an image has no alt text"),
-        ("# ![一只猫](cat.png)", "#", ":22: the images differ"),
-        ("# ## 换成真实模型", "# ## On real models", ":45: there is no Chinese"),
+        (f"{ZH}# 一课", f"# %%\n0\n{EN}# 一课", ":1: this text stands alone"),
+        (f"{EN}# A", f"# %%\n0\n{ZH}# A", ":3: this text stands alone"),
+        ('lang="en"\n"""\n## On', 'lang="fr"\n"""\n## On', ":52: a text cell is tagged"),
+        ("## On real models", "# On real models", ":52: heading 'On real models' is of level 1"),
+        ("## Recap", "### Recap", ":21: heading 'Recap' is of level 3"),
+        ("## 小结", "### 小结", ":30: the headings differ from those of line 21"),
+        ("![a cat]", "![ ]", ":21: an image has no alt text"),
+        ("![一只猫](cat.png)", '<img src="cat.png">', ":30: an image has no alt text"),
+        ("![一只猫](cat.png)", "", ":30: the images differ"),
+        ("## 换成真实模型", "## On real models", ":57: there is no Chinese"),
         ("**You need**", "You need", ":1: the opening lacks **You need**"),
-        ("# ## 练习", "# ## 习题", ":45: the last sections must be 小结, 练习, 换成真实模型"),
-        ('varies="the time of day"', 'tags=["nbval-ignore-output"]', ":38: write varies="),
-        ('varies="the time of day"', 'varies=" "', ":38: varies needs a reason"),
-        ("points=2", "point=2", ":35: unknown cell options: point"),
-        ('# %% exercise="weights-size"', "# %%", ":29: an exercise cell, and no other"),
-        ("### END SOLUTION\n", "", ":29: a '### BEGIN SOLUTION' has no"),
-        ('check="weights-size"', 'check="another"', ":35: no exercise 'another' stands before"),
-        ('"00.weights-size"', '"00.another"', ":35: this cell does not check '00.weights-size'"),
-        ('# %% check="weights-size" points=2', "# %%", "exercise 'weights-size' has no check"),
+        ("## 练习", "## 习题", ":57: the last sections must be 小结, 练习, 换成真实模型"),
+        ('varies="the time of day"', 'tags=["nbval-ignore-output"]', ":48: write varies="),
+        ('varies="the time of day"', 'varies=" "', ":48: varies needs a reason"),
+        ("points=2", "point=2", ":45: unknown cell options: point"),
+        ('# %% exercise="kv-cache"', "# %%", ":39: an exercise cell, and no other"),
+        ("### END SOLUTION\n", "", ":39: a '### BEGIN SOLUTION' has no"),
+        ('check="kv-cache"', 'check="another"', ":45: no exercise 'another' stands before"),
+        (".kv-cache", ".another", ":45: this cell does not check 'choose-a-model.kv-cache'"),
+        ('# %% check="kv-cache" points=2', "# %%", "exercise 'kv-cache' has no check"),
         (
-            '# %% [markdown] lang="en"\n# # A',
-            "import os\n# %% [markdown]\n# # A",
-            ":1: there is text",
+            "run it.",
+            "run it,\nunlike lesson [[love]].",
+            ":6: There is no lesson 'love'. The topics",
         ),
+        (EN, f"import os\n{EN}", ":1: there is text"),
     ],
 )
 def test_a_broken_rule_is_named_with_its_line(
@@ -184,7 +204,46 @@ def test_a_broken_rule_is_named_with_its_line(
 
 def test_a_long_cell_is_a_warning(tmp_path: Path) -> None:
     source = write(tmp_path, LESSON.replace("1 + 1\n", "1 + 1\n" * 30))
-    assert rules.check(source) == [f"{source}:11: warning: 31 lines in a cell (at most 25)"]
+    assert rules.check(source) == [f"{source}:17: warning: 31 lines in a cell (at most 25)"]
+
+
+# Sentences and paragraphs
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "joined"),
+    [
+        ("One.\nTwo `a`.\n\nThree.", "en", "One. Two `a`.\n\nThree."),
+        ("一句。\n**两**句。", "zh", "一句。**两**句。"),
+        ("## Title\nOne.\nTwo.\n- a\n- b\nThree.\nFour.", "en",
+         "## Title\nOne. Two.\n- a\n- b\nThree. Four."),
+        ("One:\n```sh\na\nb\n```\nTwo.\nThree.", "en", "One:\n```sh\na\nb\n```\nTwo. Three."),
+        ("| a |\n|---|\n| b |", "en", "| a |\n|---|\n| b |"),
+        ("1. a\n2. b\n> c\n> d\n    e", "en", "1. a\n2. b\n> c\n> d\n    e"),
+        ("<details>\n<b>\n$$x$$\n$$y$$", "zh", "<details>\n<b>\n$$x$$\n$$y$$"),
+        ("4.5 bits.\n**1.** A.\n*B* it is.", "en", "4.5 bits. **1.** A. *B* it is."),
+        ("", "en", ""),
+    ],
+)  # fmt: skip
+def test_sentences_become_paragraphs_and_all_else_stays(
+    text: str, language: str, joined: str
+) -> None:
+    assert rules.join_sentences(text, " " if language == "en" else "") == joined
+
+
+@pytest.mark.parametrize("quotes", ['"""', 'r"""'])
+def test_a_text_is_joined_and_numbered_and_its_backslashes_stay(
+    tmp_path: Path, quotes: str
+) -> None:
+    said = LESSON.replace("run it.", "run it:\n$\\frac{1}{2}$\\, as in lesson [[lora]].")
+    en, zh, *_ = rules.read(write(tmp_path, said.replace('"""', quotes, 1)))
+    number = find_lesson("lora").id
+    assert en.text == (
+        "# A lesson\n\n**You will be able to** run it: "
+        f"$\\frac{{1}}{{2}}$\\, as in lesson {number}. "
+        "**You will learn** little. **You need** a minute."
+    )
+    assert "运行它。**你会明白**" in zh.text and en.options == {"lang": "en"}
 
 
 # What is made
@@ -192,7 +251,7 @@ def test_a_long_cell_is_a_warning(tmp_path: Path) -> None:
 
 def test_a_student_gets_no_solution(lesson: Path) -> None:
     texts = {
-        version: cell(build.make(lesson, "en", version).notebook, "weights-size").source
+        version: cell(build.make(lesson, "en", version).notebook, "kv-cache").source
         for version in ("student", "solved", "assignment")
     }
     assert texts["student"] == "size = None\n# your code here / 在这里写代码"
@@ -208,7 +267,7 @@ def test_a_solution_inside_a_function_leaves_a_function(tmp_path: Path) -> None:
             "def size():\n    ### BEGIN SOLUTION\n    return 6\n    ### END SOLUTION",
         ),
     )
-    text = cell(build.make(source, "en").notebook, "weights-size").source
+    text = cell(build.make(source, "en").notebook, "kv-cache").source
     found: dict = {}
     exec(text, found)
     assert found["size"]() is None
@@ -216,15 +275,15 @@ def test_a_solution_inside_a_function_leaves_a_function(tmp_path: Path) -> None:
 
 def test_nbgrader_finds_its_metadata(lesson: Path) -> None:
     made = build.make(lesson, "zh").notebook
-    assert cell(made, "weights-size").metadata.nbgrader == {
+    assert cell(made, "kv-cache").metadata.nbgrader == {
         "grade": False,
-        "grade_id": "00-weights-size",
+        "grade_id": "choose-a-model-kv-cache",
         "locked": False,
         "schema_version": 3,
         "solution": True,
         "task": False,
     }
-    graded = cell(made, "weights-size-check").metadata.nbgrader
+    graded = cell(made, "kv-cache-check").metadata.nbgrader
     assert (graded.grade, graded.solution, graded.locked, graded.points) == (True, False, True, 2)
 
 
@@ -250,7 +309,7 @@ def test_a_changed_cell_leaves_the_ids_of_the_others(tmp_path: Path, lesson: Pat
 def test_the_set_up_never_forces_never_compiles_and_brings_what_the_lesson_imports(
     lesson: Lesson,
 ) -> None:
-    text = frame.set_up(lesson.id, "zh")
+    text = frame.set_up(lesson.topic, "zh")
     installs = re.findall(r"^    %pip (.*)$", text, re.M)
     assert installs and "--force" not in text
     assert all("--only-binary :all:" in line for line in installs)
@@ -262,7 +321,9 @@ def test_the_set_up_never_forces_never_compiles_and_brings_what_the_lesson_impor
 def test_a_set_up_outside_of_a_hosted_notebook_only_chooses_the_language(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    text = re.sub(r"^    %pip.*$", "    raise AssertionError", frame.set_up("00", "zh"), flags=re.M)
+    text = re.sub(
+        r"^    %pip.*$", "    raise AssertionError", frame.set_up("start-here", "zh"), flags=re.M
+    )
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     try:
         exec(text, {})
@@ -275,19 +336,23 @@ def test_a_set_up_outside_of_a_hosted_notebook_only_chooses_the_language(
 
 
 def test_only_lessons_that_fit_binder_have_its_badge() -> None:
-    with_badge = {le.id for le in lessons() if "mybinder" in frame.doors(f"{le.id}_x", "en")}
-    assert with_badge == {le.id for le in lessons() if frame.fits_binder(le)}
-    assert "00" in with_badge and "12" not in with_badge  # 12 needs auto-round
+    with_badge = {le.topic for le in lessons() if "mybinder" in frame.doors(le.stem, "en")}
+    assert with_badge == {le.topic for le in lessons() if frame.fits_binder(le)}
+    assert "start-here" in with_badge
+    assert "quantization-lab" not in with_badge  # it needs auto-round
     built = (HOME.parent / "binder" / "postBuild").read_text(encoding="utf-8")
     assert set(re.findall(r"\.ci/setup (\S+)", built)[0].split(",")) == frame.BINDER_EXTRAS
 
 
-def test_the_badges_and_the_words_frame_a_lesson(lesson: Path) -> None:
-    made = build.make(lesson, "zh").notebook
-    assert "在 Colab 中打开" in made.cells[1].source
-    assert "/blob/main/notebooks/zh/00_fixture.ipynb" in made.cells[1].source
+def test_the_badges_what_comes_first_and_the_words_frame_a_lesson(tmp_path: Path) -> None:
+    qlora, needed = find_lesson("qlora"), [find_lesson(n) for n in find_lesson("qlora").needs]
+    made = build.make(write(tmp_path, LESSON, qlora.stem), "zh").notebook
+    badges, before = made.cells[1].source.split("\n\n")
+    assert "在 Colab 中打开" in badges and f"/blob/main/notebooks/zh/{qlora.stem}.ipynb" in badges
+    assert re.findall(r"\((\S+)\.ipynb\)", before) == [lesson.stem for lesson in needed]
+    assert frame.before("start-here", "zh") == ""
     links = re.findall(r"\(glossary\.md#([\w-]+)\)", made.cells[-1].source)
-    assert links == [term.id for term in terms("00")]
+    assert links == [term.id for term in terms("qlora")]
     assert all(f'<a id="{link}"></a>' in frame.glossary("zh") for link in links)
 
 
@@ -295,7 +360,7 @@ def test_the_badges_and_the_words_frame_a_lesson(lesson: Path) -> None:
 
 
 def test_words_that_change_keep_the_outputs(tmp_path: Path, lesson: Path) -> None:
-    target = tmp_path / "en" / "00_fixture.ipynb"
+    target = tmp_path / "en" / f"{STEM}.ipynb"
     build.build(lesson, "en", target)
     write(tmp_path, LESSON.replace("a minute", "two minutes"))
     assert build.build(lesson, "en", target) == "only words changed: outputs kept"
@@ -306,21 +371,21 @@ def test_words_that_change_keep_the_outputs(tmp_path: Path, lesson: Path) -> Non
 
 def test_a_term_used_in_one_language_only_is_reported(tmp_path: Path) -> None:
     said = "KV cache, " * rules.OFTEN
-    source = write(tmp_path, LESSON.replace("# # A lesson", f"# # A lesson\n#\n# {said}"))
+    source = write(tmp_path, LESSON.replace("# A lesson", f"# A lesson\n\n{said}"))
     with pytest.raises(rules.BuildError, match="'KV cache' / 'KV 缓存' stands in one language"):
         rules.check(source)
 
 
 def test_a_build_is_done_once_and_drift_is_seen(tmp_path: Path, lesson: Path) -> None:
-    target = tmp_path / "zh" / "00_fixture.ipynb"
+    target = tmp_path / "zh" / f"{STEM}.ipynb"
     assert re.match(r"\d", build.build(lesson, "zh", target))
     assert build.build(lesson, "zh", target) == "unchanged"
     text = target.read_text(encoding="utf-8")
     assert "还没有作答" in text
     assert not re.search(r"iopub|\"version\"|widgets", text)
-    assert build.drift(tmp_path) == [f"{tmp_path / 'en' / '00_fixture.ipynb'} is missing"]
+    assert build.drift(tmp_path) == [f"{tmp_path / 'en' / STEM}.ipynb is missing"]
     write(tmp_path, LESSON.replace("1 + 1", "1 + 2"))
-    assert f"{target} is not what 00_fixture.py makes" in build.drift(tmp_path)
+    assert f"{target} is not what {STEM}.py makes" in build.drift(tmp_path)
     lesson.unlink()
     assert build.drift(tmp_path) == [f"{target} has no source"]
 
@@ -328,10 +393,10 @@ def test_a_build_is_done_once_and_drift_is_seen(tmp_path: Path, lesson: Path) ->
 @pytest.mark.parametrize(
     ("code", "problem"),
     [
-        ("1 / 0", ":11: in en: ZeroDivisionError: division by zero"),
-        ("import sys; print('careful', file=sys.stderr)", ":11: a lesson writes nothing to stderr"),
-        ("import ipywidgets; ipywidgets.IntSlider()", ":11: with LABKIT_STATIC=1 a widget"),
-        ("import os; os.getcwd()", ":11: the output names a folder of this computer"),
+        ("1 / 0", ":17: in en: ZeroDivisionError: division by zero"),
+        ("import sys; print('careful', file=sys.stderr)", ":17: a lesson writes nothing to stderr"),
+        ("import ipywidgets; ipywidgets.IntSlider()", ":17: with LABKIT_STATIC=1 a widget"),
+        ("import os; os.getcwd()", ":17: the output names a folder of this computer"),
     ],
 )
 def test_an_output_that_may_not_be_kept_fails_the_build(
@@ -345,7 +410,7 @@ def test_an_output_that_may_not_be_kept_fails_the_build(
 
 def test_a_wrong_solution_fails_the_solved_version(tmp_path: Path) -> None:
     source = write(tmp_path, LESSON.replace("size = 6", "size = 7"))
-    with pytest.raises(rules.BuildError, match=":35: in en: AssertionError: .*7"):
+    with pytest.raises(rules.BuildError, match=":45: in en: AssertionError: .*7"):
         build.execute(build.make(source, "en", "solved"), source, graded=True)
 
 

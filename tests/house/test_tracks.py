@@ -27,6 +27,6 @@ def test_the_block_has_a_line_for_every_lesson_and_links_what_is_there(language=
     assert "beginner" in heading and len(lines) == len(overview().stages)
     for line, stage in zip(lines, overview().stages, strict=True):
         assert str(stage.lesson.title) in line
-        there = (ROOT / f"notebooks/en/{stage.lesson.id}_{stage.lesson.topic}.ipynb").exists()
+        there = (ROOT / f"notebooks/en/{stage.lesson.stem}.ipynb").exists()
         assert (".ipynb" in line) == there
     assert overview("beginner").time in last

@@ -104,7 +104,7 @@ def test_only_this_computer_with_the_token_gets_in_and_a_taken_port_is_left_alon
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_the_command_tells_where_it_is_and_takes_the_page_with_it(end):
-    code = "import sys; from labkit.cli import main; sys.argv[0] = 'labkit'; main()"
+    code = "import sys; from labkit.cli.start import main; sys.argv[0] = 'labkit'; main()"
     command = [sys.executable, "-c", code, "app", "--no-browser", "--json", "--port", "0"]
     environment = {k: v for k, v in os.environ.items() if k != "LABKIT_STATIC"}
     door = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

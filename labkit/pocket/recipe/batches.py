@@ -47,13 +47,14 @@ def encode(
     messages, tools = list(item.messages), list(item.tools) or None
 
     def render(count: int, prompt: bool) -> str:
-        return tokenizer.apply_chat_template(
+        found: str = tokenizer.apply_chat_template(
             messages[:count],
             tools=tools,
             chat_template=family.chat_template,
             add_generation_prompt=prompt,
             tokenize=False,
         )
+        return found
 
     text = render(len(messages), False) + (family.turn_end or "")
     spans = [

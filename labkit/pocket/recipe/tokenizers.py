@@ -59,7 +59,8 @@ def train_bpe(texts: Iterable[str], vocab_size: int, special: list[str], pre: st
     # As published: three digits may stand together in the regex, but no merge joins them.
     tokenizer.pre_tokenizer = tk.pre_tokenizers.Sequence([*splits, bytes_last])
     tokenizer.add_special_tokens([tk.AddedToken(token, normalized=False) for token in special])
-    return tokenizer
+    found: Tokenizer = tokenizer
+    return found
 
 
 def train_spm(texts: Iterable[str], vocab_size: int, special: list[str]) -> "Tokenizer":
@@ -109,4 +110,5 @@ def train_spm(texts: Iterable[str], vocab_size: int, special: list[str]) -> "Tok
     tokenizer.add_special_tokens(
         [tk.AddedToken(token, normalized=False) for token in ["<unk>", *special]]
     )
-    return tokenizer
+    found: Tokenizer = tokenizer
+    return found
