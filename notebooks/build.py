@@ -66,7 +66,7 @@ def make(source: Path, language: str, version: Version = "student") -> Made:
     set_up = frame.set_up(topic, language) if topic else frame.SPEAK.format(language=language)
     cells.insert(first, Cell(line, "code", set_up, {}))
     if topic:
-        opening = [frame.doors(source.stem, language), frame.before(topic, language)]
+        opening = [frame.platforms(source.stem, language), frame.before(topic, language)]
         cells.insert(1, Cell(1, "markdown", "\n\n".join(filter(None, opening)), {}))
     if words := frame.words(topic, language):
         cells.append(Cell(line, "markdown", words, {}))

@@ -1,4 +1,4 @@
-"""What the build adds to every lesson: the doors it can be opened by, the set-up, its words.
+"""What the build adds to every lesson: the platforms it opens on, the set-up, its words.
 
 All of it follows from three settings of pyproject.toml: where the repository is, the version, and
 which extra brings which package.
@@ -54,7 +54,7 @@ def set_up(topic: str, language: str) -> str:
     return SETUP.format(wheels=WHEELS, installs=installs, language=language)
 
 
-def doors(stem: str, language: str) -> str:
+def platforms(stem: str, language: str) -> str:
     """Badges that open a lesson elsewhere; pictures of ours, so that none is fetched."""
     here = f"{REPOSITORY.removeprefix('https://github.com/')}/blob/main/notebooks/{language}"
     links = {

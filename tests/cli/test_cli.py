@@ -1,4 +1,4 @@
-"""The command line from outside: exit status, stdout, stderr; and the door, ``import labkit``."""
+"""The command line from outside: exit status, stdout, stderr; and ``import labkit``."""
 
 import ast
 import json
@@ -202,7 +202,7 @@ def test_a_reader_that_goes_away_is_no_error(lines):
     assert (process.wait(timeout=30), process.stderr.read()) == (1, "")
 
 
-# --- the door: import labkit
+# --- import labkit
 
 
 def test_the_lists_of_public_names_agree_and_every_name_is_there():

@@ -336,7 +336,7 @@ def test_a_set_up_outside_of_a_hosted_notebook_only_chooses_the_language(
 
 
 def test_only_lessons_that_fit_binder_have_its_badge() -> None:
-    with_badge = {le.topic for le in lessons() if "mybinder" in frame.doors(le.stem, "en")}
+    with_badge = {le.topic for le in lessons() if "mybinder" in frame.platforms(le.stem, "en")}
     assert with_badge == {le.topic for le in lessons() if frame.fits_binder(le)}
     assert "start-here" in with_badge
     assert "quantization-lab" not in with_badge  # it needs auto-round

@@ -1,4 +1,4 @@
-"""The doors to the course, each opened from a clean start: wheel, Colab, Kaggle, Binder.
+"""The platforms of the course, each from a clean start: wheel, Colab, Kaggle, Binder.
 
 Colab and Kaggle are imitated: their module or variable, their ipywidgets, their packages and not
 ours. What cannot be had here is their Python 3.12 and their network.
@@ -124,17 +124,17 @@ def colab(tmp_path: Path) -> Path:
 
 def set_up(python: Path, topic: str, language: str, **variables: str) -> str:
     """Run the first cell of a lesson in a notebook of its own; returns what it printed."""
-    kernel = python.parents[1] / "share" / "jupyter" / "kernels" / "door"
+    kernel = python.parents[1] / "share" / "jupyter" / "kernels" / "away"
     kernel.mkdir(parents=True, exist_ok=True)
     argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": "door", "language": "python"}
+    spec = {"argv": argv, "display_name": "away", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     cell = nbformat.v4.new_code_cell(frame.set_up(topic, language))
     notebook = nbformat.v4.new_notebook(cells=[cell])
     os.environ["JUPYTER_PATH"] = str(python.parents[1] / "share" / "jupyter")
     try:
         away = {"metadata": {"path": str(python.parent)}}  # not in the checkout
-        client = NotebookClient(notebook, timeout=600, kernel_name="door", resources=away)
+        client = NotebookClient(notebook, timeout=600, kernel_name="away", resources=away)
         client.execute(env=without_ours() | variables)
     finally:
         del os.environ["JUPYTER_PATH"]
