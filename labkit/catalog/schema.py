@@ -91,7 +91,7 @@ class CatalogModel(DataRow):
     native_context: int | None = None
     base_only: bool = False
     thinking: Literal["always", "hybrid"] | None = None
-    native_dtype: Literal["bf16", "fp8", "mxfp4"] = "bf16"
+    native_dtype: Literal["bf16", "fp8", "int4", "mxfp4"] = "bf16"
     chat: str | None = None
     modelscope: str | None = None
     gguf: tuple[str, ...] = ()
