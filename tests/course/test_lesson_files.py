@@ -41,8 +41,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_command_says_how_many_and_prints_json(tmp_path: Path) -> None:
-    done = CliRunner().invoke(make_app(), ["lessons", "copy", str(tmp_path / "a"), "--language",
-    "en"]) assert done.exit_code == 0 and "Copied" in done.output done =
-    CliRunner().invoke(make_app(), ["lessons", "copy", str(tmp_path / "a"), "--json"]) found =
-    json.loads(done.output) assert any(name.startswith("zh/") for name in found["copied"]) assert
-    any(name.startswith("en/") for name in found["kept"])
+    english = ["lessons", "copy", str(tmp_path / "a"), "--language", "en"]
+    done = CliRunner().invoke(make_app(), english)
+    assert done.exit_code == 0 and "Copied" in done.output
+    done = CliRunner().invoke(make_app(), ["lessons", "copy", str(tmp_path / "a"), "--json"])
+    found = json.loads(done.output)
+    assert any(name.startswith("zh/") for name in found["copied"])
+    assert any(name.startswith("en/") for name in found["kept"])
