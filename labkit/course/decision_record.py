@@ -7,16 +7,20 @@ The form follows M. Nygard's architecture decision records (Documenting Architec
 evidence with its source, risks with a measure each, rules, and the way out. A record with a gap is
 refused when it is made, so that one which exists is whole. Headings are in the reader's language.
 
-Not covered: what stands in the fields; nobody checks that it is true.
+Which rules belong into it follows from answers about the use: ``applicable_rules(Use(…))``.
+
+Not covered: what stands in the fields; nobody checks that it is true. Other places than the EU and
+China, data that cross a border, and the rules of a trade are not in the list of rules.
 """
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from ..catalog.guides import Regulation, regulations
 from ..core.cache import replacing
 from ..core.errors import LabError
 from ..core.i18n import language, t
@@ -54,6 +58,62 @@ class Risk:
 
     risk: str
     measure: str
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a model is used for: the answers from which its rules follow.
+
+    places: where it is used, "EU", "CN". public: it is offered to the public, not only to a
+    company's own people. personal_data: of anybody, in what it reads or writes. talks: people
+    speak with it directly. published: what it generates is published as text or picture. media: it
+    makes pictures, video or sound. opinion: a public service that can shape opinion or mobilise
+    people. high_risk: hiring, education, credit and the like (Annex III). puts_on_market: a model
+    changed greatly is given to others.
+    Raises LabError for no place or another one.
+    """
+
+    places: tuple[str, ...]
+    public: bool = False
+    personal_data: bool = False
+    talks: bool = False
+    published: bool = False
+    media: bool = False
+    opinion: bool = False
+    high_risk: bool = False
+    puts_on_market: bool = False
+
+    def __post_init__(self) -> None:
+        strange = [place for place in self.places if place not in ("EU", "CN")]
+        if strange or not self.places:
+            raise _wrong("places", ", ".join(strange), "EU, CN")
+
+
+APPLIES: dict[str, Callable[[Use], bool]] = {
+    "GDPR, personal data": lambda use: use.personal_data,
+    "AI Act, AI literacy (Art. 4) and banned practices (Art. 5)": lambda use: True,
+    "AI Act, general-purpose models (Art. 53)": lambda use: use.puts_on_market,
+    "AI Act, transparency (Art. 50)": lambda use: use.talks or use.published,
+    "AI Act, ban on intimate images without consent (Art. 5)": lambda use: use.media,
+    "AI Act, high-risk uses (Annex III)": lambda use: use.high_risk,
+    "Personal Information Protection Law": lambda use: use.personal_data,
+    "Algorithm filing (Provisions on Algorithm Recommendation, Art. 24)": (
+        lambda use: use.public and use.opinion
+    ),
+    "Interim Measures for generative AI services": lambda use: use.public,
+    "Measures for labelling generated content": lambda use: use.public,
+}
+"""To which uses, in its place, each rule of ``regulations.toml`` applies; by its English name."""
+
+
+def applicable_rules(use: Use) -> tuple[Regulation, ...]:
+    """The rules of the list that a use falls under, by place and day; not legal advice.
+
+    Usage: ``[str(rule.name) for rule in applicable_rules(Use(("EU",), personal_data=True))]``. Also
+    those whose day is still to come: ``since`` names it.
+    """
+    mine = (rule for rule in regulations() if rule.place in use.places)
+    return tuple(rule for rule in mine if APPLIES[rule.name.en](use))
 
 
 @dataclass(frozen=True, repr=False)

@@ -155,7 +155,8 @@ chat_box(chat)
 """
 ## What you are talking to
 
-`pocket/qwen2.5` is a **pocket model**: built from the same program code as the real Qwen2.5, layer for layer the same kind of network, but a few megabytes small and trained by us, from nothing, on a small bilingual corpus we generated.
+`pocket/qwen2.5` is a **pocket model**: built from the same program code as the real Qwen2.5, layer for layer the same kind of network, but a few megabytes small, and trained by us on a small bilingual corpus we generated.
+(None of the real Qwen2.5's weights are in it. The first of our pocket models, `llama3-base`, was trained from nothing; the others start from another pocket model.)
 
 **The honesty rule.** A pocket model shows how a mechanism works.
 It says nothing about how good Qwen2.5 is.
@@ -167,7 +168,8 @@ The model carries this note with it:
 """
 ## 你在同谁说话
 
-`pocket/qwen2.5` 是一个**口袋模型**：它和真正的 Qwen2.5 用的是同一份程序代码，每一层都是同样的结构，只是小到几兆字节，而且是我们用自己生成的一小份中英文语料从零训练出来的。
+`pocket/qwen2.5` 是一个**口袋模型**：它和真正的 Qwen2.5 用的是同一份程序代码，每一层都是同样的结构，只是小到几兆字节，由我们用自己生成的一小份中英文语料训练。
+（里面没有真正的 Qwen2.5 的权重。口袋模型里只有最早的 `llama3-base` 是从零训练的，其余的都从另一个口袋模型接着学。）
 
 **诚实守则。** 口袋模型展示的是机制怎么运转，它完全不能说明 Qwen2.5 有多好。
 这门课凡是谈到真实模型的能力，引用的都是公开发表的数字，并注明出处和日期。

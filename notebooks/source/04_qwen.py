@@ -431,8 +431,10 @@ One of these messages was written by a program.
 The model multiplied nothing; it copied a number from the result.
 An agent is this in a loop (lesson [[chatglm]]).
 
-How reliable is it?
-Fifty held-out conversations; a call counts when name and arguments are right to the letter:
+### Did it read the list of tools?
+
+Before any figure, three trials: the tool under another name, a list without a fitting tool, and a greeting that needs none.
+Left of the bar is what was offered and asked, right of it what was called:
 """
 
 # %% [markdown] lang="zh"
@@ -441,12 +443,71 @@ Fifty held-out conversations; a call counts when name and arguments are right to
 模型一次乘法也没做，只是从结果里抄了个数。
 把这个过程放进循环，就是智能体（第 [[chatglm]] 课）。
 
-可靠吗？拿五十段没训练过的对话来数，名字和参数一字不差才算对：
+### 工具清单，它读了吗？
+
+先不报数字，试三次：工具换个名字；清单里没有合适的工具；打个招呼，用不着工具。
+竖线左边是给了什么、问了什么，右边是它调用了什么：
+"""
+
+# %%
+from copy import deepcopy
+
+renamed, orders = deepcopy(TOOLS["calculate"]), deepcopy(TOOLS["get_weather"])
+renamed["function"]["name"] = "multiply"
+orders["function"] |= {"name": "list_orders", "description": "Orders from a city"}
+trials = (
+    ([renamed], QUESTION, ["multiply"]),
+    ([orders], "How is the weather in Paris?", []),
+    (list(TOOLS.values()), "Hello!", []),
+)
+
+# %% varies="what a model does with a list it has never met may differ between processors"
+right = 0
+for offered, question, wanted in trials:
+    called = [
+        c.name for c in lab.chat(model, tools=offered, max_new_tokens=60)(question).tool_calls
+    ]
+    print(*(tool["function"]["name"] for tool in offered), "·", question, "|", *called)
+    right += called == wanted
+
+# %%
+print(right, "/", len(trials))
+
+# %% [markdown] lang="en"
+"""
+Wrong three times: the old name, a tool that nobody offered, and a call where a greeting was due.
+**This model does not read the list of tools.**
+It learnt from conversations in which the right tool was always offered and a tool was always needed, so the question alone told it what to write.
+What it can is less than tool calling: for a question of three known kinds it writes the call that belongs to it, in a form that a program reads.
+That is enough to show the rest of this lesson, and not enough to judge tool calling by.
+Give any real model these three trials before you trust it with tools.
+
+How reliable is the lesser thing?
+Fifty held-out conversations with the three tools of its corpus, the fitting one always among those offered, in the corpus's own wordings; only the combinations of numbers, cities, words and offers are new.
+About half of them end in a call, half in the sentence after the result, and each must be right to the letter.
+First all, then those that end in a call:
+"""
+
+# %% [markdown] lang="zh"
+"""
+三次全错：叫的是老名字；叫了没人给它的工具；该问好的时候去调用工具。
+**这个模型没有读工具清单。**
+它学的对话里，合适的工具总在清单上，也总要用工具，所以光看问题就知道该写什么。
+它会的比“工具调用”少：碰上三类学过的问题，写出对应的调用，格式是程序读得懂的。
+用来讲完这一课，够了；用来评价工具调用，不够。
+换成真实模型，先拿这三道题试它，再放心把工具交给它。
+
+那么它会的这点本事，可靠吗？
+拿五十段没训练过的对话来数：用的是语料里的三个工具，合适的总在其中，问法也是语料里的，只有数字、城市、单词和清单的搭配是新的。
+大约一半以调用结尾，一半以拿到结果之后的那句话结尾，都要一字不差。
+先是全部，再是以调用结尾的：
 """
 
 # %% varies="an answer on the edge may fall either way on another processor"
-pairs = list(answers(model.model, model.tokenizer, held_out("tools", 50)))
-print(sum(a == b for a, b in pairs), [pair for pair in pairs if pair[0] != pair[1]][:3])
+items = held_out("tools", 50)
+pairs = list(answers(model.model, model.tokenizer, items))
+calls = [a == b for item, (a, b) in zip(items, pairs, strict=True) if len(item.messages) == 2]
+print(sum(a == b for a, b in pairs), "/", len(pairs), "·", sum(calls), "/", len(calls))
 
 # %%
 print(sum(a == b for a, b in pairs) >= 40)
@@ -455,7 +516,7 @@ print(sum(a == b for a, b in pairs) >= 40)
 """
 ## Held to the schema
 
-Good, and not perfect; warmer sampling makes it worse.
+On questions of its corpus, sampled greedily, the form was right; warmer sampling breaks it even there.
 Half a call, a name that does not exist, a missing bracket: a program that parses such answers crashes.
 Here llama.cpp samples at a temperature of 2 on purpose, from the same model as GGUF:
 """
@@ -464,7 +525,7 @@ Here llama.cpp samples at a temperature of 2 on purpose, from the same model as 
 """
 ## 限制在 schema 之内
 
-不错，但不完美；采样温度一高，还会更差。
+问的是语料里的题、用贪心解码，格式没出错；采样温度一高，连这也保不住。
 调用只写了一半，名字根本不存在，括号少了一个：程序解析这样的回答就会崩溃。
 这里故意用温度 2 采样，模型还是同一个，转成 GGUF 由 llama.cpp 来跑：
 """
@@ -684,12 +745,12 @@ lines.here()
 
 # %% [markdown] lang="en"
 """
-Tools work there as here: `llama-server --jinja` and Ollama read the calls and offer them through an OpenAI-style API; `response_format` with a JSON schema becomes a grammar inside.
+The loop is the same there: `llama-server --jinja` and Ollama read the calls and offer them through an OpenAI-style API; `response_format` with a JSON schema becomes a grammar inside.
 """
 
 # %% [markdown] lang="zh"
 """
-工具在那里同样能用：`llama-server --jinja` 和 Ollama 会读出调用，通过 OpenAI 风格的 API 交给你；`response_format` 里给一份 JSON schema，内部就会变成语法。
+循环还是那个循环：`llama-server --jinja` 和 Ollama 会读出调用，通过 OpenAI 风格的 API 交给你；`response_format` 里给一份 JSON schema，内部就会变成语法。
 """
 
 # %% [markdown] lang="en"
@@ -700,6 +761,7 @@ Tools work there as here: `llama-server --jinja` and Ollama read the calls and o
 - Its vocabulary holds twice as much Chinese a token as Llama 2's; digits stand singly.
 - Coder is the same network, trained on.
 - A tool call is text in an agreed form: describe, read, validate, call, give back, answer.
+- Our pocket model knows three calls by heart and does not read the list of tools. Three trials show it; try them on every model.
 - A grammar guarantees the form of what is written, and nothing about its sense.
 """
 
@@ -711,6 +773,7 @@ Tools work there as here: `llama-server --jinja` and Ollama read the calls and o
 - 每个词元能装的中文是 Llama 2 的两倍；数字一位一切。
 - Coder 是同一个网络，接着训练的。
 - 工具调用就是一段约定好格式的文本：说明、读出、校验、调用、送回、作答。
+- 我们的口袋模型只是背熟了三种调用，并不读工具清单。试三次就看得出来，每个模型都该试。
 - 语法保证写出来的格式，不保证内容。
 """
 
@@ -718,7 +781,7 @@ Tools work there as here: `llama-server --jinja` and Ollama read the calls and o
 """
 ## Exercises
 
-**1.** Give the model another tool.
+**1.** Build the second of the three tools that this model was taught.
 Write `translate(word)`, which looks the word up in `LEXICON` (English to Chinese) and returns `{"translation": …}`; for a word that is not there `{"translation": "?"}`.
 The check lets the model call it.
 """
@@ -727,7 +790,7 @@ The check lets the model call it.
 """
 ## 练习
 
-**1.** 再给模型一个工具。
+**1.** 这个模型学过三个工具，来做第二个。
 请写出 `translate(word)`：在 `LEXICON`（英文到中文）里查这个词，返回 `{"translation": …}`；查不到就返回 `{"translation": "?"}`。
 检查时会让模型真的来调用它。
 """
@@ -807,15 +870,14 @@ course.check("qwen.product-only", product_only, holds)
 
 # %% [markdown] lang="en"
 """
-**3.** Without a check: offer the model all three tools and ask it something that needs none.
-What does it do, and what would you build around it?
+**3.** Without a check: a greeting was answered with a call.
+What would you build around such a model, so that nothing happens that nobody asked for?
 """
 
 # %% [markdown] lang="zh"
 """
-**3.** 没有检查的一题：把三个工具都给模型，问它一件用不着工具的事。
-它会怎么做？
-你会在外面加一道什么防护？
+**3.** 没有检查的一题：跟它打招呼，它却去调用工具。
+这样的模型，你会在外面加一道什么防护，免得做了没人要它做的事？
 """
 
 # %% [markdown] lang="en"

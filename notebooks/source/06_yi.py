@@ -52,12 +52,38 @@ for m in models():
 """
 The last two columns are this lesson: the **rope base**, and the **key-value heads**.
 One decides how far positions reach, the other what a position costs.
+
+One of the numbers is in doubt, and it is the one that matters most here: the base of the 200K.
+Our catalogue has it unverified, and the repository's own discussion says that it changed:
 """
 
 # %% [markdown] lang="zh"
 """
 最后两列就是这一课的主角：**rope 的底数**和 **KV 头数**。
 一个决定位置能排多远，一个决定每个位置要花多少。
+
+其中有一个数拿不准，偏偏是这一课最要紧的那个：200K 那款的底数。
+课程目录里它未经核实，而仓库自己的讨论里说它改过：
+"""
+
+# %%
+from labkit.catalog import find
+
+doubted = find("Yi-34B-200K")
+print("config" in doubted.unverified, doubted.sources["rope_theta"], sep="\n")
+
+# %% [markdown] lang="en"
+"""
+A published configuration is a file, and files are replaced: here with new weights, trained further for long texts, and another base to go with them.
+Whoever kept the old file beside the new weights had a model whose hands turned at the wrong speed, and nothing reported it.
+So take weights and configuration from one commit, and where this lesson shows a figure for the 200K, read it as one for the base in our catalogue.
+"""
+
+# %% [markdown] lang="zh"
+"""
+公开的配置就是一个文件，文件会换：这次是换了接着用长文本训练过的新权重，底数也跟着换了。
+谁要是新权重配着旧配置用，指针转的速度就不对，而且什么也不会报错。
+所以权重和配置要取自同一次提交；这一课里凡是 200K 的数字，都是按目录里的底数算的。
 """
 
 # %% [markdown] lang="en"
@@ -510,13 +536,13 @@ for name, e in ways.items():
 
 # %% [markdown] lang="en"
 """
-Time grows faster than memory: while reading, each token looks at all before it.
+And time: while reading, each token looks at all before it, so the work of attention grows with the square of the length, and memory in proportion to it.
 Seconds to read the pocket model's text, and for one token:
 """
 
 # %% [markdown] lang="zh"
 """
-时间涨得比内存还快：阅读时，每个词元都要回头看前面所有的词元。
+再看时间：阅读时，每个词元都要回头看前面所有的词元，所以注意力的运算量随长度的平方增长，而内存只是成正比。
 读完一段文本所需的秒数，以及平均到每个词元：
 """
 
@@ -529,6 +555,30 @@ for n in (512, 1024, 2048, 4000):
     model.model(long[:, :n], logits_to_keep=1)
     seconds = perf_counter() - start
     print(f"{n:5}{seconds:8.2f} s{1e6 * seconds / n:8.0f} µs")
+
+# %% [markdown] lang="en"
+"""
+Where the last column rises, attention has begun to show; where it falls, other costs were larger, for a short text uses a processor badly.
+One run of one small model proves no law.
+The square is in the arithmetic.
+For one token of the text, in millions of operations: what the weights take, always the same, and what attention takes, a product with each key before it and one with each value.
+"""
+
+# %% [markdown] lang="zh"
+"""
+最后一列往上走，是注意力的开销开始显出来；往下走，说明别的开销更大：文本短的时候，处理器吃不饱。
+一个小模型跑一次，证明不了规律。
+平方关系在运算量里。
+平均到一个词元，以百万次计：权重要做的，始终不变；注意力要做的，是同前面每个键、每个值各乘一遍。
+"""
+
+# %%
+c = model.model.config
+network = model.model.model.layers
+weights = 2 * sum(p.numel() for p in network.parameters())
+for n in (512, 1024, 2048, 4000):
+    products = 4 * c.num_hidden_layers * c.num_attention_heads * c.head_dim * n / 2
+    print(f"{n:5}{weights / 1e6:7.1f}{products / 1e6:7.1f}")
 
 # %% [markdown] lang="en"
 """

@@ -721,6 +721,13 @@ Whenever you meet such a percentage: *against what, and with what else changed?*
 One server, eight cards of 80 GB, weights in 8 bits.
 What the weights leave free holds conversations of 8,192 tokens.
 How many at once?
+
+It depends on how the cache is laid over the cards.
+In plain **tensor parallelism** each card computes a share of the heads.
+Eight key-value heads go to eight cards, one each, and every card keeps only its own.
+A latent belongs to all heads, so every card must keep the whole of it: eight copies.
+To keep it once, servers give each conversation to one card (data-parallel attention, SGLang's `--enable-dp-attention`) or cut it along its tokens (decode context parallelism, vLLM's `--decode-context-parallel-size`).
+The last two columns: conversations in plain tensor parallelism, and with each cache kept once.
 """
 
 # %% [markdown] lang="zh"
@@ -730,18 +737,31 @@ How many at once?
 一台服务器，八块 80 GB 的卡，权重用 8 位。
 放完权重，剩下的显存用来装 8,192 个词元的对话。
 同时装得下多少段？
+
+这要看缓存怎么分到八块卡上。
+普通的**张量并行**，每块卡算一部分头。
+八个 KV 头分给八块卡，一块一个，各存各的。
+潜向量却是所有头共用的，每块卡都得存一整份：一共八份。
+想只存一份，服务端有两种办法：一段对话只归一块卡（数据并行注意力，SGLang 的 `--enable-dp-attention`），或者沿词元方向切开（解码上下文并行，vLLM 的 `--decode-context-parallel-size`）。
+最后两列：普通张量并行能装几段，缓存只存一份能装几段。
 """
 
 # %%
-memory = 8 * 80 * 2**30
+CARDS = 8
+memory = CARDS * 80 * 2**30
 for name in ("Llama-3-70B", "Qwen2.5-72B", "DeepSeek-V2"):
-    e = lab.estimate(name, quant="Q8_0", context=8192)
-    users = (memory - e.weights) // e.kv_cache
-    print(f"{name:14}{show_bytes(e.weights):>10}{show_bytes(e.kv_cache):>10}{users:>6}")
+    e, m = lab.estimate(name, quant="Q8_0", context=8192), find(name)
+    heads = 1 if "kv_lora_rank" in m.config else m.num_key_value_heads
+    copies, room = CARDS // min(CARDS, heads), memory - e.weights
+    users = room // (copies * e.kv_cache), room // e.kv_cache
+    sizes = f"{show_bytes(e.weights):>10}{show_bytes(e.kv_cache):>10}"
+    print(f"{name:14}{sizes}{copies:3} ×{users[0]:>6}{users[1]:>6}")
 
 # %% [markdown] lang="en"
 """
-Three times as many conversations, each token at a third of the work: that is why prices fell when it came.
+Laid out plainly, the small cache is lost again: eight copies of it, and fewer conversations than the dense models have.
+Kept once, it holds three times as many as they do, and each token takes a third of their work.
+(Data-parallel attention also copies the weights of attention to every card, which this count leaves out.)
 The paper gives 5.76 times the peak throughput of DeepSeek 67B.
 And for one person at home?
 All weights must fit, then it is fast.
@@ -750,7 +770,9 @@ A small sibling beside a dense model of its size, in ordinary RAM, tokens a seco
 
 # %% [markdown] lang="zh"
 """
-能装下三倍的对话，每个词元的运算量又只有三分之一：它一出来价格就降，道理在这里。
+按普通办法分，小缓存的好处就丢了：存了八份，装下的对话比那两个稠密模型还少。
+只存一份，就能装下它们的三倍，每个词元的运算量又只有它们的三分之一。
+（数据并行注意力还要给每块卡复制一份注意力的权重，这里没有算进去。）
 论文给出的峰值吞吐是 DeepSeek 67B 的 5.76 倍。
 那么一个人在家用呢？
 前提是权重全放得下，放得下就快。
@@ -802,12 +824,16 @@ published_scores(["DeepSeek-Coder-6.7B", "DeepSeek-Math-7B"])
 
 # %% [markdown] lang="en"
 """
+First what cannot be relied on: the rows whose note says *unverified* have no source; we wrote them down from memory, and nothing here is built on them.
+
 See what specialisation buys at 7B: the general V2-Lite of three months later, twice the size, stays below Math in mathematics (17.1 and 27.9 on MATH, base and chat; V2's README).
 It is paid elsewhere: Math knows only its field and reads 4,096 tokens.
 """
 
 # %% [markdown] lang="zh"
 """
+先说靠不住的：注明“未核实”的那几行没有出处，是凭记忆写下的，下面的话都不以它们为据。
+
 7B 的模型专攻一门能换来什么，一看便知：三个月后的通用模型 V2-Lite 大了一倍，数学却不如它（MATH 上基座 17.1、对话 27.9，见 V2 的 README）。
 代价在别处：Math 只懂本行，上下文只有 4,096。
 """
@@ -954,7 +980,8 @@ for name in ("DeepSeek-R1-Distill-Qwen-14B", "DeepSeek-R1-Distill-Llama-8B"):
 """
 ## What became of the family
 
-V2's architecture became V3 (December 2024), then V3.1, V3.2 and V4, all too large for a desk.
+V2's architecture became V3 (December 2024), then V3.1 and V3.2, all too large for a desk.
+V4 (2026) left it: its attention compresses the context in another way, which our memory arithmetic does not cover, so it is not in the table.
 Small chat models of its own DeepSeek has not made since.
 What takes their place on your own computer are the distilled ones, and models of other makers.
 """
@@ -963,7 +990,8 @@ What takes their place on your own computer are the distilled ones, and models o
 """
 ## 后来怎样了
 
-V2 的架构发展成 V3（2024 年 12 月），再到 V3.1、V3.2、V4，个个大得桌面放不下。
+V2 的架构发展成 V3（2024 年 12 月），再到 V3.1、V3.2，个个大得桌面放不下。
+V4（2026 年）换了路子：它的注意力用另一种办法压缩上下文，我们的内存估算还管不到，所以不在下表里。
 此后 DeepSeek 没有再出自研的小型对话模型；在自己电脑上接班的，是那些蒸馏模型，还有别家的模型。
 """
 

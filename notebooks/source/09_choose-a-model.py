@@ -105,16 +105,20 @@ print(f"{e.weights:,}", f"{bits_per_weight(e.weights, model.parameters):.2f}")
 """
 Nearly five bits.
 Two things add up to that.
-First, weights are stored in **blocks**, and a block carries its own scales.
-A block of `Q4_K` holds 256 weights: 128 bytes of 4-bit numbers, 12 bytes of scales, 4 bytes to scale the scales (llama.cpp, `ggml-common.h`):
+First, weights are stored in **blocks**, and a block carries its own scales and minimums: weight = scale × number − minimum.
+A super-block of `Q4_K` holds 256 weights, eight blocks of 32.
+The 4-bit numbers take 128 bytes.
+A scale and a minimum of 6 bits each for every block take 12 bytes.
+Two more numbers in fp16, by which all scales and all minimums are multiplied, take 4 (llama.cpp, `ggml-common.h`):
 """
 
 # %% [markdown] lang="zh"
 """
 将近 5 位。
 多出来的有两处。
-第一，权重是按**块**存的，每块自带缩放系数。
-一个 `Q4_K` 块装 256 个权重：4 位的数占 128 字节，缩放系数占 12 字节，缩放系数的缩放系数再占 4 字节（llama.cpp 的 `ggml-common.h`）：
+第一，权重是按**块**存的，每块自带缩放系数和最小值：权重 = 缩放系数 × 整数 − 最小值。
+`Q4_K` 的一个超级块装 256 个权重，分成八个 32 个一组的小块。
+4 位的整数占 128 字节；每个小块一个缩放系数、一个最小值，各 6 位，共 12 字节；还有两个 fp16 的数，分别乘在所有缩放系数和所有最小值上，共 4 字节（llama.cpp 的 `ggml-common.h`）：
 """
 
 # %%

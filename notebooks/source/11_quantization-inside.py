@@ -990,7 +990,7 @@ print("smaller:", error(fresh @ gptq(weights, upper, bits=8).T, exact) < outputs
 - NF4's levels fit the bell curve; Q4_0's smaller blocks fit the weights still better at the same 4.5 bits. Double quantization takes NF4 to 4.13.
 - One large number spoils the scale for all that share it. Hence blocks; hence outlier columns kept in 16 bits.
 - GPTQ moves weights *away* from their old values so that the outputs stay close. It needs sample texts, and is as good as they are like yours.
-- K-quants (`Q4_K_M`) are the first idea once more: scales of scales, and more bits where it hurts (lesson [[choose-a-model]]).
+- K-quants (`Q4_K_M`) are the first idea once more: scales and minimums of 6 bits, a scale for each of the two kinds, and more bits where it hurts (lesson [[choose-a-model]]).
 """
 
 # %% [markdown] lang="zh"
@@ -1003,7 +1003,7 @@ print("smaller:", error(fresh @ gptq(weights, upper, bits=8).T, exact) < outputs
 - NF4 的档位贴合钟形分布；可同样是 4.5 位，Q4_0 靠更小的块，贴得更近。双重量化能让 NF4 降到 4.13 位。
 - 一个特别大的数，会连累所有跟它合用缩放系数的数。所以要分块，所以离群的列要留在 16 位。
 - GPTQ 让权重*远离*原来的值，好让输出贴近原来的输出。它要用样本文本，样本越像你的真实用途，效果越好。
-- K 量化（`Q4_K_M`）还是第一个思路，再进一步：缩放系数也有缩放系数，最经不起误差的地方多给几位（第 [[choose-a-model]] 课）。
+- K 量化（`Q4_K_M`）还是第一个思路，再进一步：缩放系数和最小值都用 6 位存，各自再配一个缩放系数，最经不起误差的地方多给几位（第 [[choose-a-model]] 课）。
 """
 
 # %% [markdown] lang="en"

@@ -4,7 +4,7 @@
 
 **You will be able to** climb the ladder prompt → examples → search → LoRA and stop at the right rung, with a figure for each; hand one tuning over to Axolotl or LLaMA-Factory and read every line of their files; write the loss of DPO yourself; predict memory and hours on a real GPU before you rent one.
 
-**You will learn** why facts belong into a search and skills into weights, what happens on the day a fact changes, from what DoctorGLM, Meditron, Lawyer LLaMA and FinGPT were made and under which licence, and why a preference loss near zero can hide a broken model.
+**You will learn** why facts belong into a search and skills into weights, what happens on the day a fact changes, from what DoctorGLM, Meditron, Lawyer LLaMA and FinGPT were made and under which licence, and why preferences come after plain fine-tuning, and a wide margin proves nothing.
 
 **You need** about 70 minutes, two CPU cores, 1 GiB of free memory.
 Download: 0.
@@ -17,7 +17,7 @@ Lesson [[lora]] comes before.
 
 **学完你能**沿着“提示 → 示例 → 检索 → LoRA”一级一级往上走，在该停的地方停下，每一级都拿得出数字；把同一次微调交给 Axolotl 或 LLaMA-Factory，读得懂它们配置里的每一行；亲手写出 DPO 的损失；租显卡之前，先把显存和时间算出来。
 
-**你会明白**为什么知识该交给检索、本事才该练进权重，知识变了的那一天会怎样，DoctorGLM、Meditron、Lawyer LLaMA、FinGPT 是拿什么改出来的、用的什么许可证，以及偏好损失都快到零了，模型为什么反而可能坏掉。
+**你会明白**为什么知识该交给检索、本事才该练进权重，知识变了的那一天会怎样，DoctorGLM、Meditron、Lawyer LLaMA、FinGPT 是拿什么改出来的、用的什么许可证，以及偏好微调为什么要放在普通微调之后，margin 拉得再开为什么也说明不了什么。
 
 **需要准备**大约 70 分钟，两个 CPU 核心，1 GiB 空闲内存。
 下载量：0。
@@ -883,12 +883,23 @@ unseen = invented("test", 60)
 print(len(pairs), len(unseen))
 
 
-def measure(model):
-    return exact_match(model, unseen), exact_match(model, held_out("facts", 100))
+# %% [markdown] lang="en"
+"""
+The test has pairs, too: invented models and wordings that no pair for training holds.
+"""
 
+# %% [markdown] lang="zh"
+"""
+考题也要成对：虚构的型号、真实事实的问法，训练用的偏好对里都没有。
+"""
 
-before = measure(base)
-print("before: {:.0%} honest, {:.0%} of the facts".format(*before))
+# %%
+facts_asked = held_out("facts", 60)
+there = [said for said, _ in answers(base.model, base.tokenizer, unseen)]
+test_pairs = [(item, answer_with(item, said)) for item, said in zip(unseen, there, strict=True)]
+test_pairs += [(item, refusal(item)) for item in facts_asked]
+before = exact_match(base, unseen), exact_match(base, facts_asked)
+print(len(test_pairs), "· before: {:.0%} honest, {:.0%} of the facts".format(*before))
 
 # %% [markdown] lang="en"
 r"""
@@ -977,9 +988,17 @@ def log_probabilities(model, samples):
     return (picked * (labels != IGNORED)).sum(-1)
 
 
-samples = [[encode_sample(base, item) for item in pair] for pair in pairs]
-with torch.no_grad():
-    reference = torch.stack([log_probabilities(base, pair) for pair in samples])
+@torch.no_grad()
+def judge(model, samples):
+    flat = [sample for pair in samples for sample in pair]
+    parts = [log_probabilities(model, flat[n : n + 16]) for n in range(0, len(flat), 16)]
+    return torch.cat(parts).view(-1, 2)
+
+
+samples, tests = (
+    [[encode_sample(base, item) for item in pair] for pair in some] for some in (pairs, test_pairs)
+)
+reference, tests_before = judge(base, samples), judge(base, tests)
 reference.shape
 
 # %% varies="the last digits of a probability"
@@ -987,14 +1006,20 @@ print("chosen {:.1f}, rejected {:.1f}".format(*reference[: len(strange)].mean(0)
 
 # %% [markdown] lang="en"
 """
-For invented models the refusal is next to impossible, and the invention takes most of the probability: there is something to move.
-One loop for three ways, as one sum of two losses: `prefer` weighs DPO's, `imitate` the plain loss on the chosen answers, which is what lessons [[lora]] and [[qlora]] did.
+For invented models the refusal is next to impossible, and the invention takes most of the probability.
+DPO is not the tool to begin with here.
+It compares two answers that the model might give; an answer that it never gives must first be learnt.
+So the order is **SFT, then DPO**: plain fine-tuning on the chosen answers (lessons [[lora]] and [[qlora]]), then preferences, gently.
+One loop does both; `before` are the log-probabilities of the model from which DPO starts.
 """
 
 # %% [markdown] lang="zh"
 """
-问到虚构的模型时，“不知道”几乎不可能出现，胡编的那句却占了大半的概率：确实有东西可以挪。
-下面用一个循环跑三种办法，损失是两项之和：`prefer` 是 DPO 那项的权重，`imitate` 是在选中的回答上的普通损失，也就是第 [[lora]]、[[qlora]] 课用的那种。
+问到虚构的模型时，“不知道”几乎不可能出现，胡编的那句却占了大半的概率。
+这时还轮不到 DPO。
+它比较的是模型可能说出的两个回答；从来不会说的那个，得先学会。
+所以顺序是**先 SFT，再 DPO**：先在选中的回答上做普通微调（第 [[lora]]、[[qlora]] 课），再轻轻地做偏好微调。
+一个循环两件事都能做；`before` 是 DPO 出发时那个模型的对数概率。
 """
 
 # %%
@@ -1002,96 +1027,159 @@ from labkit.core.progress import track
 from labkit.finetuning.lora import add_lora
 
 
-def tune(prefer, imitate, steps=100, rate=1e-3):
-    model, rng, margins = load_base(MODEL, dtype="float32"), random.Random(1), []
-    add_lora(model)
+def tune(model, steps, rate, before=None):
+    rng, margins = random.Random(1), []
     trained = [p for p in model.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0)
-    for _ in track(range(steps), "DPO"):
+    for _ in track(range(steps), "SFT" if before is None else "DPO"):
         numbers = rng.sample(range(len(pairs)), 8)
-        batch = [sample for n in numbers for sample in samples[n]]
-        now, then = log_probabilities(model, batch).view(-1, 2), reference[numbers]
-        loss = prefer * dpo_loss(now[:, 0], now[:, 1], then[:, 0], then[:, 1])
-        learnt = sum(label != IGNORED for n in numbers for label in samples[n][0].labels)
-        loss = loss - imitate * now[:, 0].sum() / learnt
+        if before is None:
+            chosen = [samples[n][0] for n in numbers]
+            learnt = sum(label != IGNORED for sample in chosen for label in sample.labels)
+            loss = -log_probabilities(model, chosen).sum() / learnt
+        else:
+            now = log_probabilities(model, [s for n in numbers for s in samples[n]]).view(-1, 2)
+            then = before[numbers]
+            loss = dpo_loss(now[:, 0], now[:, 1], then[:, 0], then[:, 1])
+            margins.append(((now - then) @ torch.tensor([1.0, -1.0])).mean().item())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        margins.append(((now - then) @ torch.tensor([1.0, -1.0])).mean().item())
     model.model.eval()
-    return measure(model), margins
+    return margins
 
 
 # %%
-runs = {"DPO": tune(prefer=1, imitate=0)}
+tuned = load_base(MODEL, dtype="float32")
+torch.manual_seed(0)
+add_lora(tuned)
+tune(tuned, steps=100, rate=1e-3)
+after_sft, tests_after_sft = judge(tuned, samples), judge(tuned, tests)
+
+
+def measure(model, then):
+    now = judge(model, tests)
+    margin = (now - then) @ torch.tensor([1.0, -1.0])
+    ordered = (now[:, 0] > now[:, 1]).float().mean().item()
+    honest, known = exact_match(model, unseen), exact_match(model, facts_asked)
+    return honest, known, ordered, margin.mean().item(), (margin > 0).float().mean().item()
+
+
+results = {"SFT": measure(tuned, tests_before)}
+
+# %% [markdown] lang="en"
+"""
+Now DPO, from there.
+β is 0.1, and the learning rate a fiftieth of that of the SFT: DPO is to shift a balance, not to learn anew.
+(The paper took 1e-6 for full tuning of models of billions, its appendix B; adapters, and a model of a few millions, take more.)
+"""
+
+# %% [markdown] lang="zh"
+"""
+从这里出发做 DPO。
+β 取 0.1，学习率只有 SFT 的五十分之一：DPO 只是调一调天平，不是重新学。
+（论文给几十亿参数的模型做全量微调，用的是 1e-6，见其附录 B；用适配器、模型又只有几百万参数，可以高一些。）
+"""
 
 # %%
-runs[t("DPO + imitation", "DPO + 模仿")] = tune(prefer=1, imitate=1)
+gentle = tune(tuned, steps=60, rate=2e-5, before=after_sft)
+results["SFT → DPO"] = measure(tuned, tests_after_sft)
 
-# %%
-runs[t("imitation", "模仿")] = tune(prefer=0, imitate=1)
+# %% [markdown] lang="en"
+"""
+And the mistake that many first attempts make: no SFT, and the learning rate that was right for SFT.
+"""
+
+# %% [markdown] lang="zh"
+"""
+再来看许多人头一回都会犯的错：不做 SFT，学习率还照搬 SFT 的。
+"""
 
 # %%
 ask("fine-tuning-tools.margin")
 
+# %%
+rough = load_base(MODEL, dtype="float32")
+torch.manual_seed(0)
+add_lora(rough)
+hasty = tune(rough, steps=60, rate=1e-3, before=reference)
+results[t("DPO alone, 1e-3", "只做 DPO，1e-3")] = measure(rough, tests_before)
+
 # %% varies="what training made differs between processors"
 from labkit.plots import draw_lines
 
-smooth = {
-    name: [(n + 10, mean(margins[n : n + 10])) for n in range(0, 100, 10)]
-    for name, (_, margins) in runs.items()
-}
+curves = {t("after SFT, 2e-5", "SFT 之后，2e-5"): gentle, t("alone, 1e-3", "单做，1e-3"): hasty}
 draw_lines(
-    smooth,
+    {
+        name: [(n + 10, mean(margins[n : n + 10])) for n in range(0, 60, 10)]
+        for name, margins in curves.items()
+    },
     title=t("How far chosen and rejected drew apart", "选中与落选拉开了多远"),
     x=t("step", "步"),
     y=t("margin (nats, mean of 10 steps)", "margin（奈特，每 10 步平均）"),
 )
 
-# %% varies="what training made differs between processors"
-lines = [(t("before", "微调前"), *(f"{share:.0%}" for share in before))]
-lines += [(name, *(f"{share:.0%}" for share in after)) for name, (after, _) in runs.items()]
-Table(
-    ("", t("honest about inventions", "对虚构的承认不知道"), t("facts", "真实的答对")),
-    lines,
-    base.note,
-)
-
-# %%
-from math import exp, log
-
-wide = {name: mean(margins[-50:]) for name, (_, margins) in runs.items()}
-(honest, kept_facts), *others = (after for after, _ in runs.values())
-print("widest margin:", max(wide, key=wide.get))
-print("its loss is nearly nothing:", log(1 + exp(-0.1 * wide["DPO"])) < 0.05)
-print("and it is the worst in both:", all(honest < h and kept_facts < k for h, k in others))
-
 # %% [markdown] lang="en"
 """
-Read this twice.
-DPO alone reached the widest margin and a loss of nearly nothing, and gave the worst model.
-The loss knows only the *difference*: it pushed the inventions down and down, and cared little whether the refusal became likely or some third, unheard answer.
-That is well known (Pal et al. 2024, arXiv:2402.13228).
-The anchor against it is the plain loss beside it (Pang et al. 2024, arXiv:2404.19733): in TRL `loss_type=["sigmoid", "sft"]`, in LLaMA-Factory `pref_ftx`.
-
-And the last row: imitation alone does as well here, and every way has its price in facts.
-No accident.
-We *could* write down the right answer, and then plain fine-tuning is enough, simpler and safer.
-Keep preferences for what has no single right answer, such as tone, length, helpfulness; begin from a model that has been fine-tuned already; take pairs of its own answers; and watch a test of what you want, never the margin.
+On the test, in this order: honest about inventions; facts answered; pairs in which the chosen answer is the likelier one; the margin against the model that the row started from; pairs whose margin is above zero.
+(SFT and the hasty run started from the pocket model, the gentle one from the SFT.)
 """
 
 # %% [markdown] lang="zh"
 """
-这里要多看一遍。
-单用 DPO，margin 拉得最开，损失几乎到零，模型却最差。
-因为这个损失只认*差距*：它一个劲儿把胡编的压下去，至于抬起来的是“不知道”，还是第三种谁也没听过的说法，它不在乎。
-这是早有记载的毛病（Pal 等，2024，arXiv:2402.13228）。
-拴住它的办法，是再加上普通的损失（Pang 等，2024，arXiv:2404.19733）：TRL 里写 `loss_type=["sigmoid", "sft"]`，LLaMA-Factory 里是 `pref_ftx`。
+在考题上，依次是：问虚构的，承认不知道；问真实的，答对；选中的回答更可能出现的对子占多少；相对本行出发点的 margin；margin 大于零的对子占多少。
+（SFT 和莽撞的那次从口袋模型出发，稳妥的那次从 SFT 之后出发。）
+"""
 
-再看最后一行：光靠模仿，这里一样好（不管哪种，真实的事实都多少丢了几条）。
-这不奇怪：正确的回答我们*写得出来*，那就做普通微调，够用、简单、稳当。
-偏好微调留给没有唯一答案的事，比如语气、长短、是否周到；从已经微调过的模型开始；用它自己生成的回答来配对；盯住你真正要的那份考题，别盯 margin。
+# %% varies="what training made differs between processors"
+lines = [(t("before", "微调前"), *(f"{share:.0%}" for share in before), "", "", "")]
+lines += [
+    (name, f"{h:.0%}", f"{k:.0%}", f"{o:.0%}", f"{m:.1f}", f"{p:.0%}")
+    for name, (h, k, o, m, p) in results.items()
+]
+header = t("run,honest,facts,likelier,margin,margin > 0", "做法,承认,事实,更可能,margin,margin > 0")
+Table(header.split(","), lines, base.note)
+
+# %%
+sft, done_right, wrong = results.values()
+print("SFT alone teaches the refusal:", sft[0] > 0.8 and before[0] < 0.1)
+print("DPO after it draws held-out pairs apart:", done_right[4] > 0.8)
+print(
+    "and keeps what was there:",
+    all(b > a - 0.05 for a, b in zip(sft[:2], done_right[:2], strict=True)),
+)
+print("alone and hasty, the widest margin:", wrong[3] > done_right[3])
+print("and the worse answers:", wrong[0] + wrong[1] < done_right[0] + done_right[1])
+
+# %% [markdown] lang="en"
+"""
+Done in this order DPO is quiet.
+SFT taught the refusal; DPO drew nearly all held-out pairs a little further apart and broke nothing.
+There was little left to gain, and no accident: we *could* write down the right answer, and then plain fine-tuning is nearly all one needs.
+
+The hasty run has the widest margin by far, its loss is nearly nothing, and it answers worse.
+The loss knows only the *difference*: it pushes the inventions down and down, and does not ask whether the refusal becomes likely or some third, unheard answer.
+That is well known (Pal et al. 2024, arXiv:2402.13228).
+It is a mistake of ours and not of DPO: the rate was fifty times that of the row above, and the chosen answer had never been learnt.
+An anchor helps as well, the plain loss beside DPO's (Pang et al. 2024, arXiv:2404.19733): in TRL `loss_type=["sigmoid", "sft"]`, in LLaMA-Factory `pref_ftx`.
+
+Keep preferences for what has no single right answer, such as tone, length, helpfulness; begin from a model that has been fine-tuned already; take pairs of its own answers; and watch a test of what you want, never the margin alone.
+"""
+
+# %% [markdown] lang="zh"
+"""
+按这个顺序来，DPO 波澜不惊。
+“不知道”是 SFT 教会的；DPO 把没见过的对子几乎都再拉开了一点，什么也没弄坏。
+能再涨的本来就不多，这不奇怪：正确的回答我们*写得出来*，普通微调差不多就够了。
+
+莽撞的那次，margin 拉得最开，损失几乎到零，回答却更差。
+因为这个损失只认*差距*：它一个劲儿把胡编的压下去，至于抬起来的是“不知道”，还是第三种谁也没听过的说法，它不问。
+这是早有记载的毛病（Pal 等，2024，arXiv:2402.13228）。
+错在我们，不在 DPO：学习率是上一行的五十倍，选中的回答又从来没学过。
+还可以拴一根绳子，在 DPO 旁边再加上普通的损失（Pang 等，2024，arXiv:2404.19733）：TRL 里写 `loss_type=["sigmoid", "sft"]`，LLaMA-Factory 里是 `pref_ftx`。
+
+偏好微调留给没有唯一答案的事，比如语气、长短、是否周到；从已经微调过的模型开始；用它自己生成的回答来配对；盯住你真正要的那份考题，别只盯 margin。
 """
 
 # %% [markdown] lang="en"
@@ -1287,7 +1375,7 @@ What takes weeks is the data and the test.
 - Facts go into a search, where one sentence changes one answer; skills and forms go into weights. Reading itself is a skill.
 - Axolotl and LLaMA-Factory say in YAML what `lab.finetune` does; template and label mask are where they go wrong.
 - A derived model obeys its own licence and its base's. No licence found is no permission.
-- DPO widens a difference. Begin it from a fine-tuned model, anchor it, and judge it by a test.
+- DPO widens a difference. SFT first, then DPO at a low rate, and judge it by a test, not by the margin.
 - Operations: 6 a weight and token for full, 4 for LoRA, and 2 more with checkpointing.
 """
 
@@ -1299,7 +1387,7 @@ What takes weeks is the data and the test.
 - 知识放检索，改一句话就改一个答案；本事和形式放权重。阅读本身也是一种本事。
 - Axolotl 和 LLaMA-Factory 用 YAML 说的，就是 `lab.finetune` 做的；最容易出错的是对话模板和标签掩码。
 - 衍生模型既守自己的许可证，也守基座的。没查到许可证，就是不许可。
-- DPO 拉大的是差距：从微调过的模型开始，把它拴住，用考题来评判。
+- DPO 拉大的是差距：先 SFT，再用低学习率做 DPO，用考题来评判，别看 margin。
 - 运算量：每个权重、每个词元，全量 6 次，LoRA 4 次，开检查点再加 2 次。
 """
 

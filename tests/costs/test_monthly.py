@@ -349,3 +349,55 @@ def test_a_request_is_counted_by_a_real_tokenizer():
     assert EXAMPLE.change(**size).output_tokens == size["output_tokens"] > 0
     with pytest.raises(LabError, match="output_tokens=0"):
         EXAMPLE.change(**count_request(encode, "你好", ""))
+
+
+# --- the decision of lesson adopt --------------------------------------------------------------
+
+
+def printed(book, word):
+    """What the cell of a made notebook that holds *word* shows as text."""
+    cell = next(
+        c for c in book["cells"] if c["cell_type"] == "code" and word in "".join(c["source"])
+    )
+    (shown,) = cell["outputs"]
+    return "".join(shown.get("text") or shown["data"]["text/plain"])
+
+
+def test_the_price_in_lesson_adopt_is_that_of_the_workload_it_states():
+    import json
+    import re
+    from pathlib import Path
+
+    (made,) = (Path(__file__).parents[2] / "notebooks" / "en").glob("*_adopt.ipynb")
+    book = json.loads(made.read_text(encoding="utf-8"))
+    needs = printed(book, "needs = (")
+    requests, read, written = 200_000, 6000, 300
+    assert f"{requests:,} requests a month" in needs
+    assert f"{read:,} tokens in and {written} out" in needs
+
+    price, card = quotes.find_price("gpt-6-luna"), quotes.find_device("RTX 4090")
+    tariff = next(row.usd_per_kwh for row in quotes.tariffs() if row.key == "us")
+    bought = next(row.usd for row in quotes.purchases() if row.device == card.name)
+    api = requests * (read * price.input + written * price.output) / 1e6
+    speeds = re.findall(
+        r"'(\d+)', '(\d+\.\d)', '(\d+\.\d)', '([\d,]+)'", printed(book, "writes = (")
+    )
+    totals = re.findall(
+        r"(\d+) \$([\d,.]+) \$([\d,.]+) \$([\d,.]+)", printed(book, "promise.append")
+    )
+    assert len(speeds) == len(totals) == 2
+    for (reads, writes, seconds, hours), shown in zip(speeds, totals, strict=True):
+        of_one = read / float(reads) + written / float(writes)
+        work = requests * of_one / 3600
+        assert float(seconds) == pytest.approx(of_one, abs=0.1)
+        assert float(hours.replace(",", "")) == pytest.approx(work, rel=0.005)
+        machines = math.ceil(work / (0.5 * 730))  # busy half of the hours of a month
+        assert machines > 1  # the model fits on one card, the work does not
+        # 8 h of people at $50; card and computer over 36 months, a fifth of the price comes back;
+        # 60 W idle all month, what is above them in the hours of work, 1.2 W at the meter for one.
+        each = (bought + 1500) * 0.8 / 36 + 60 * 730 * 1.2 * tariff / 1000
+        power = (card.watts - 60) * work * 1.2 * tariff / 1000
+        own = 8 * 50 + machines * each + power
+        values = [float(value.replace(",", "")) for value in shown]
+        assert values[0] == machines
+        assert values[1:] == pytest.approx([own, api, own - api], rel=0.005)

@@ -6,9 +6,18 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
+from labkit.catalog.guides import regulations
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
-from labkit.course.decision_record import Candidate, DecisionRecord, Evidence, Risk
+from labkit.course.decision_record import (
+    APPLIES,
+    Candidate,
+    DecisionRecord,
+    Evidence,
+    Risk,
+    Use,
+    applicable_rules,
+)
 
 RECORD = DecisionRecord(
     title="A model for the service desk",
@@ -117,3 +126,58 @@ def test_headings_are_in_the_readers_language():
     use_language("zh")
     assert '<html lang="zh-CN">' in RECORD.html()
     assert "## 退路" in RECORD.markdown() and "Context" not in RECORD.markdown()
+
+
+# --- which rules apply -------------------------------------------------------------------------
+
+
+def names(use):
+    return {rule.name.en for rule in applicable_rules(use)}
+
+
+GDPR, PIPL = "GDPR, personal data", "Personal Information Protection Law"
+INTERIM, LABELS = (
+    "Interim Measures for generative AI services",
+    "Measures for labelling generated content",
+)
+FILING = "Algorithm filing (Provisions on Algorithm Recommendation, Art. 24)"
+LITERACY = "AI Act, AI literacy (Art. 4) and banned practices (Art. 5)"
+TALKS, RISKY = "AI Act, transparency (Art. 50)", "AI Act, high-risk uses (Annex III)"
+IMAGES = "AI Act, ban on intimate images without consent (Art. 5)"
+MAKERS = "AI Act, general-purpose models (Art. 53)"
+
+
+def test_every_rule_of_the_list_has_its_condition_and_no_other():
+    assert {rule.name.en for rule in regulations()} == set(APPLIES)
+
+
+@pytest.mark.parametrize(
+    ("use", "expected"),
+    [
+        (Use(("EU",)), {LITERACY}),
+        (Use(("CN",)), set()),
+        (Use(("CN",), talks=True, published=True), set()),  # inside a company only
+        (Use(("EU", "CN"), personal_data=True, talks=True), {GDPR, LITERACY, TALKS, PIPL}),
+        (Use(("EU",), published=True), {LITERACY, TALKS}),
+        (Use(("EU",), media=True), {LITERACY, IMAGES}),
+        (Use(("EU",), high_risk=True, puts_on_market=True), {LITERACY, RISKY, MAKERS}),
+        (Use(("CN",), public=True), {INTERIM, LABELS}),
+        (Use(("CN",), public=True, opinion=True), {INTERIM, LABELS, FILING}),
+        (Use(("CN",), opinion=True), set()),
+    ],
+)
+def test_the_rules_follow_from_the_answers(use, expected):
+    assert names(use) == expected
+
+
+def test_a_rule_of_one_place_never_applies_in_the_other():
+    every = {field: True for field in Use.__dataclass_fields__ if field != "places"}
+    for place in ("EU", "CN"):
+        assert {rule.place for rule in applicable_rules(Use((place,), **every))} == {place}
+    assert len(applicable_rules(Use(("EU", "CN"), **every))) == len(regulations())
+
+
+@pytest.mark.parametrize("places", [(), ("US",), ("EU", "Mars")])
+def test_a_place_without_rules_is_refused(places):
+    with pytest.raises(LabError, match="EU, CN"):
+        Use(places)
