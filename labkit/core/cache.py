@@ -1,15 +1,16 @@
 """What is made once and kept: named by what it was made from, and there whole or not at all."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import platform
+import re
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import LabError
@@ -18,14 +19,19 @@ from .units import MiB, show_bytes
 
 _HASHED_WHOLE = 64 * MiB
 _DAY = 86_400
+_MAY_NOT = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+_PART = re.compile(r"\..*\.(?P<pid>[0-9]{1,9})\.[0-9]+\.part", re.DOTALL)
+"""How :func:`replacing` calls what it writes; the computer's name stands before the process."""
 
 
 def cache_folder() -> Path:
     """The folder for what can be made or fetched again; it exists and can be written.
 
-    Usage: ``cache_folder() / "gguf"``
+    Usage: ``cache_folder() / "logs"``
 
-    The variable ``LABKIT_CACHE`` moves it. Raises LabError when it cannot be written.
+    The variable ``LABKIT_CACHE`` moves it. Raises LabError when it cannot be written. To look for
+    what is there, :func:`cache_path` is enough: a cache that may only be read still gives it.
     """
     folder = cache_path(os.environ)
     try:
@@ -47,7 +53,10 @@ def cache_folder() -> Path:
 
 
 def cache_path(environ: Mapping[str, str]) -> Path:
-    """Where the cache is, or would be. Usage: ``cache_path(os.environ)``"""
+    """Where the cache is, or would be; nothing is made.
+
+    Usage: ``cache_path(os.environ) / "gguf"``
+    """
     if chosen := environ.get("LABKIT_CACHE"):
         return Path(chosen).expanduser().absolute()
     import platformdirs  # not at the top: where nothing is cached, nothing asks for it
@@ -75,7 +84,7 @@ def digest(made_by: str, files: Iterable[Path] = ()) -> str:
     return found.hexdigest()[:12]
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: Path, size: int, *, folder: bool = False) -> Iterator[Path]:
     """A file, or a folder, to write beside path, which takes its place when all went well.
 
@@ -102,10 +111,10 @@ def replacing(path: Path, size: int, *, folder: bool = False) -> Iterator[Path]:
         # numpy says how much it could write, but not why; EFBIG: more than a FAT disk can hold.
         if error.errno in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise _no_room(path, size, shutil.disk_usage(parent).free) from error
-        raise _not_written(error.filename or path, error) from error
+        raise not_written(error.filename or path, error) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
     """One process at a time makes what will stand at path; another waits until the first is done.
 
@@ -119,8 +128,10 @@ def alone(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with need("filelock").FileLock(path.with_name(f".{path.name}.lock")):
             yield
-    except PermissionError as error:
-        raise _not_written(error.filename or path, error) from error
+    except OSError as error:
+        if error.errno not in _MAY_NOT:
+            raise
+        raise not_written(error.filename or path, error) from error
 
 
 def check_room(path: Path, size: int) -> None:
@@ -133,7 +144,11 @@ def check_room(path: Path, size: int) -> None:
         raise _no_room(path, size, free)
 
 
-def _not_written(path: object, error: OSError) -> LabError:
+def not_written(path: object, error: OSError) -> LabError:
+    """What to do about a file that the system refuses to write.
+
+    Usage: ``raise not_written(path, error) from error``
+    """
     return LabError(
         t(
             f"'{path}' cannot be written: {error.strerror}.",
@@ -161,17 +176,21 @@ def _no_room(path: Path, size: int, free: int) -> LabError:
 
 
 def _remove_leftovers(parent: Path) -> None:
-    """Remove what runs that were killed left behind; those of other machines after a day."""
+    """Remove what runs that were killed left behind; those of other machines after a day.
+
+    Any other file is somebody's, and so is one that may not be removed: both are left alone.
+    """
     import psutil  # here: a file that is in the cache is found without it
 
     for part in parent.glob(".*.part"):
-        _, host, pid, _ = part.name.removesuffix(".part").rsplit(".", 3)
-        try:
+        found = _PART.fullmatch(part.name)
+        if not found:
+            continue
+        ours = part.name[: found.start("pid")].endswith(f".{platform.node()}.")
+        with contextlib.suppress(OSError):  # another process was faster, or another's file
             old = time.time() - part.stat().st_mtime > _DAY
-        except FileNotFoundError:
-            continue  # another process was faster
-        if old or (host == platform.node() and not psutil.pid_exists(int(pid))):
-            _remove(part)
+            if old or (ours and not psutil.pid_exists(int(found["pid"]))):
+                _remove(part)
 
 
 def _remove(part: Path) -> None:

@@ -5,6 +5,7 @@ The snapshots lie beside this file; after a change that is meant, write and look
 """
 
 import os
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -130,7 +131,8 @@ def test_a_command_prints_what_was_looked_at(
     monkeypatch.setenv("COLUMNS", str(width))
     use_language(lang)
     assert run(COMMANDS[name].split()) == 0
-    printed = capsys.readouterr().out
+    # The recipe names the checkpoint's folder, and so its size is this clone's.
+    printed = re.sub(r"(axolotl\.yaml +)\d\.\d\d", r"\1?.??", capsys.readouterr().out)
     path = SNAPSHOTS / f"{name}-{width}-{lang}.txt"
     if os.environ.get("LABKIT_SNAPSHOTS") == "write":
         path.parent.mkdir(exist_ok=True)

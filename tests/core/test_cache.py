@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from labkit import pocket
 from labkit.core.cache import cache_folder, replacing
 from labkit.core.errors import LabError
+from labkit.gguf.files import gguf_for
+from labkit.gguf.reader import inspect_gguf
 
 HOST = platform.node()
 STRAY = (
@@ -46,8 +50,7 @@ def test_a_stray_file_is_left_alone_and_in_nobodys_way(tmp_path: Path, name: str
     os.utime(tmp_path / name, (0, 0))
     write(tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_text() == "new"
-    mine = name == f".x.{HOST}.{10**30}.1.part"  # as ours are called, and no run has that number
-    assert (tmp_path / name).exists() is not mine
+    assert (tmp_path / name).read_text() == "somebody's"
 
 
 def test_what_a_killed_run_left_goes(tmp_path: Path) -> None:
@@ -71,18 +74,20 @@ def test_leftovers_of_somebody_else_are_in_nobodys_way() -> None:
         assert (folder / "out.txt").read_text() == "new"
 
 
-def test_a_cache_that_may_only_be_read_gives_what_it_holds(monkeypatch) -> None:
+def test_a_cache_that_may_only_be_read_gives_what_it_holds(monkeypatch, tmp_path) -> None:
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        (folder / "gguf").mkdir()
-        folder.chmod(0o555)
-        (folder / "gguf").chmod(0o555)
-        monkeypatch.setenv("LABKIT_CACHE", place)
+        folder, model = Path(place) / "cache", Path(place) / "qwen2.5"
+        shutil.copytree(pocket.folder("qwen2.5"), model)
+        monkeypatch.setenv("LABKIT_CACHE", str(folder))
+        made = gguf_for(model, "Q8_0")
+        for path in (Path(place), folder, folder / "gguf"):
+            path.chmod(0o555)
         with as_nobody():
-            assert cache_folder() == folder
+            assert gguf_for(model, "Q8_0") == made
+            assert inspect_gguf(made).format == "Q8_0"
             with pytest.raises(LabError, match="cannot be written: Permission denied"):
-                write(cache_folder() / "gguf" / "new.txt")
+                gguf_for(model, "Q4_0")
             with pytest.raises(LabError, match="LABKIT_CACHE"):
-                cache_folder(write=True)
-        folder.chmod(0o755)
-        (folder / "gguf").chmod(0o755)
+                cache_folder()
+        for path in (folder / "gguf", folder, Path(place)):
+            path.chmod(0o755)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import cli, pocket
+from labkit import pocket
+from labkit.cli.entry import run
 from labkit.conversation.chat_templates import render
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
@@ -175,7 +176,7 @@ def test_it_shows_itself_in_both_languages(table: Comparison) -> None:
 def test_the_command_gives_the_fields_that_others_rely_on(
     table: Comparison, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["quantize", MODEL, "--to", "Q4_0", "--to", "Q8_0", "--json"]) == 0
+    assert run(["quantize", MODEL, "--to", "Q4_0", "--to", "Q8_0", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert (
         list(rows[0])
@@ -185,7 +186,7 @@ def test_the_command_gives_the_fields_that_others_rely_on(
         ).split()
     )
     assert rows[0]["kl_mean"] == table["Q4_0"].kl_mean
-    assert cli.run(["quantize", MODEL, "--to", "Q4_0"]) == 0
+    assert run(["quantize", MODEL, "--to", "Q4_0"]) == 0
     shown = capsys.readouterr()
     assert "Q4_0" in shown.out and ".gguf" in shown.err
 

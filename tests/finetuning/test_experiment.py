@@ -202,9 +202,9 @@ import resource, sys
 import labkit.finetuning.trainer, torch, transformers, peft
 from labkit.engines import load
 from labkit.core.errors import LabError
-from labkit.finetuning.advice import Plan
+from labkit.finetuning.advice import TrainingPlan
 from labkit.finetuning.settings import Settings
-plan = Plan(load("pocket/qwen2.5").location.path, Settings("full"), "fp32", 64)
+plan = TrainingPlan(load("pocket/qwen2.5").location.path, Settings("full"), "fp32", 64)
 now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (now + 2**28, now + 2**28))
 try:

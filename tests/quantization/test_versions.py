@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from labkit import cli, pocket
+from labkit import pocket
+from labkit.cli.entry import run
 from labkit.core.errors import LabError
 from labkit.core.i18n import use_language
 from labkit.engines import load
@@ -298,13 +299,13 @@ def test_it_shows_itself_as_a_table() -> None:
 
 def test_the_command_makes_files_or_says_why_not(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["quantize", "pocket/llama2", "--no-measure", "--to", "Q5_0", "--to", "Q8_0"]
-    assert cli.run([*command, "--json"]) == 0
+    assert run([*command, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["format"] for row in rows] == ["Q5_0", "Q8_0"]
     assert Path(rows[0]["path"]).stat().st_size == rows[0]["file_size"]
-    assert cli.run(command) == 0
+    assert run(command) == 0
     assert "Q5_0" in capsys.readouterr().out
-    assert cli.run(["quantize", "pocket/llama2", "--to", "Q5_9"]) == 1
+    assert run(["quantize", "pocket/llama2", "--to", "Q5_9"]) == 1
     assert "Did you mean 'Q5_" in capsys.readouterr().err
-    assert cli.run(["quantize", "pocket/lama2", "--to", "Q5_0"]) == 1
+    assert run(["quantize", "pocket/lama2", "--to", "Q5_0"]) == 1
     assert "pocket/llama2" in capsys.readouterr().err

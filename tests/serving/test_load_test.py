@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 import labkit as lab
-from labkit.cli import run
+from labkit.cli.entry import run
 from labkit.core.errors import LabError
 from labkit.plots.load import draw_waits
 from labkit.serving.load_test import LoadTest, make_prompts, measure_load, percentile

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import labkit as lab
-from labkit.cli import run
+from labkit.cli.entry import run
 from labkit.core.errors import LabError
 from labkit.core.extras import EXTRAS
 from labkit.serving.load_test import measure_load
