@@ -1155,10 +1155,11 @@ print("and the worse answers:", wrong[0] + wrong[1] < done_right[0] + done_right
 # %% [markdown] lang="en"
 """
 Done in this order DPO is quiet.
-SFT taught the refusal; DPO drew nearly all held-out pairs a little further apart and broke nothing.
+SFT taught the refusal, at the price of some facts; DPO drew nearly all held-out pairs a little further apart and hardly changed an answer.
+(SFT alone makes the refusal likelier everywhere, also where a fact is due. So its margin is above zero in only half of the pairs, and yet the chosen answer is ahead in nearly all.)
 There was little left to gain, and no accident: we *could* write down the right answer, and then plain fine-tuning is nearly all one needs.
 
-The hasty run has the widest margin by far, its loss is nearly nothing, and it answers worse.
+The hasty run has the widest margin by far, orders the pairs as well as any, its loss is nearly nothing, and it answers worse.
 The loss knows only the *difference*: it pushes the inventions down and down, and does not ask whether the refusal becomes likely or some third, unheard answer.
 That is well known (Pal et al. 2024, arXiv:2402.13228).
 It is a mistake of ours and not of DPO: the rate was fifty times that of the row above, and the chosen answer had never been learnt.
@@ -1170,10 +1171,11 @@ Keep preferences for what has no single right answer, such as tone, length, help
 # %% [markdown] lang="zh"
 """
 按这个顺序来，DPO 波澜不惊。
-“不知道”是 SFT 教会的；DPO 把没见过的对子几乎都再拉开了一点，什么也没弄坏。
+“不知道”是 SFT 教会的，代价是忘了几条事实；DPO 把没见过的对子几乎都再拉开了一点，回答几乎没变。
+（只做 SFT，“不知道”在哪儿都变得更可能，该答事实的地方也一样；所以 margin 大于零的只有一半，可选中的回答几乎处处领先。）
 能再涨的本来就不多，这不奇怪：正确的回答我们*写得出来*，普通微调差不多就够了。
 
-莽撞的那次，margin 拉得最开，损失几乎到零，回答却更差。
+莽撞的那次，margin 拉得最开，对子的先后也排得不比谁差，损失几乎到零，回答却更差。
 因为这个损失只认*差距*：它一个劲儿把胡编的压下去，至于抬起来的是“不知道”，还是第三种谁也没听过的说法，它不问。
 这是早有记载的毛病（Pal 等，2024，arXiv:2402.13228）。
 错在我们，不在 DPO：学习率是上一行的五十倍，选中的回答又从来没学过。
