@@ -4,8 +4,8 @@ Usage: ``with serve_mirror({"our/model": folder}) as mirror: print(mirror.url)``
 
 An unmodified ``huggingface_hub`` (Transformers, ``hf download``, vLLM …) finds lists of files with
 sizes and hashes, ETags and ranges there; ModelScope's two addresses are answered, too. It only
-reads, and fetches nothing itself: what it lacks it answers with 404 (one that fetches is in
-:mod:`labkit.hub.olah`). The web server is uvicorn, the files are sent by Starlette.
+reads, and fetches nothing itself: what it lacks it answers with 404 (notebooks/classroom/README.md
+names one that fetches). The web server is uvicorn, the files are sent by Starlette.
 
 Not covered: revisions (every name of one gives what is here), data sets, uploads, and Xet.
 """
