@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..architecture.config_file import read_json_config
-from ..core.cache import cache_folder, digest, replacing
+from ..core.cache import cache_path, digest, replacing
 from ..core.errors import LabError
 from ..core.extras import need
 from ..core.i18n import t
@@ -228,7 +228,8 @@ def _source_files(folder: Path) -> list[Path]:
 def _cache_path(source: Path, files: list[Path], format: str) -> Path:
     """Where the file is cached: named by the model for people, by a hash for certainty."""
     stem = source.stem if source.suffix == ".gguf" else source.resolve().name
-    return cache_folder() / "gguf" / f"{stem}-{digest(str(CONVERTER_VERSION), files)}-{format}.gguf"
+    name = f"{stem}-{digest(str(CONVERTER_VERSION), files)}-{format}.gguf"
+    return cache_path(os.environ) / "gguf" / name
 
 
 @contextmanager
