@@ -5,11 +5,10 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from users import as_nobody
 
 from labkit import pocket
 from labkit.core.cache import cache_folder, replacing
@@ -24,19 +23,6 @@ STRAY = (
     f".x.{HOST}.-1.1.part", f".x.{HOST}.².1.part",
 )  # fmt: skip
 """Names that are nobody's of ours, or nearly ours."""
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may write anywhere; the user nobody may not."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def write(path: Path) -> None:

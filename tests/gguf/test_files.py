@@ -1,7 +1,6 @@
 """GGUF files: formats, the cache, and what must not be left behind when something goes wrong."""
 
 import json
-import os
 import resource
 import shutil
 import signal
@@ -9,13 +8,12 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from users import as_nobody
 
 from labkit import pocket
 from labkit.core.errors import LabError
@@ -192,19 +190,6 @@ def test_a_disk_that_fills_up_leaves_nothing(folder: Path, cache: Path) -> None:
     assert done.stdout.startswith("There is no room for"), done.stderr
     assert done.stderr == ""
     assert files(cache) == []
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may write anywhere; the user nobody may not."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_folder_that_may_not_be_written(f16: Path) -> None:
