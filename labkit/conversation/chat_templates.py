@@ -81,12 +81,13 @@ def render(
     """
     jinja2 = need("jinja2")
     try:
-        return _compiled(template).render(
+        text: str = _compiled(template).render(
             messages=messages,
             tools=tools,
             add_generation_prompt=add_generation_prompt,
             **(special_tokens or {}),
         )
+        return text
     except (jinja2.TemplateError, TypeError) as error:
         raise LabError(
             t(f"The chat template refuses: {error}", f"对话模板拒绝了这段对话：{error}"),

@@ -27,7 +27,7 @@ def without_extra_buffers(llama: type) -> type:
     16 bits, whose heads it finds no way to multiply (ggml-org/llama.cpp, issue 18099).
     """
 
-    class Plain(llama):
+    class Plain(llama):  # type: ignore[misc]
         @property
         def model_params(self) -> object:
             return self._model_params
@@ -123,13 +123,16 @@ class LlamaModel(Model):
         return [id for id in range(self.model.n_vocab()) if self._attributes(id) & kinds]
 
     def _attributes(self, id: int) -> int:
-        return self._cpp.llama_vocab_get_attr(self._vocab, id)
+        found: int = self._cpp.llama_vocab_get_attr(self._vocab, id)
+        return found
 
     def _text(self, id: int) -> str:
-        return self._cpp.llama_vocab_get_text(self._vocab, id).decode()
+        found: str = self._cpp.llama_vocab_get_text(self._vocab, id).decode()
+        return found
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        return self.model.tokenize(text.encode(), add_bos=False, special=special)
+        found: list[int] = self.model.tokenize(text.encode(), add_bos=False, special=special)
+        return found
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("ignore")
@@ -141,7 +144,7 @@ class LlamaModel(Model):
 
     def next_tokens(self, ids: list[int], sampling: Sampling) -> Iterator[int]:
         self.model.set_seed(sampling.seed)
-        return self.model.generate(
+        chosen: Iterator[int] = self.model.generate(
             ids,
             temp=sampling.temperature,
             top_k=sampling.top_k,
@@ -149,6 +152,7 @@ class LlamaModel(Model):
             min_p=sampling.min_p,
             repeat_penalty=sampling.repeat_penalty,
         )
+        return chosen
 
     def forget(self) -> None:
         self.model.reset()

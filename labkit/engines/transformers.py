@@ -116,9 +116,10 @@ class TransformersModel(Model):
         return any_of((x.content, x.lstrip, x.rstrip) for x in tokens if x.special)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        return self.tokenizer.encode(
+        found: list[int] = self.tokenizer.encode(
             text, add_special_tokens=False, split_special_tokens=not special
         )
+        return found
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> Iterator[str]:
         # A tokenizer only decodes several ids rightly together, so the last few are kept.
@@ -144,7 +145,8 @@ class TransformersModel(Model):
         generator = torch.Generator(device).manual_seed(sampling.seed)
         seen = torch.tensor([ids], device=device)
 
-        @torch.inference_mode()  # on a function: as a block it would reach the caller at each yield
+        # On a function: as a block it would reach the caller at each yield.
+        @torch.inference_mode()  # type: ignore[untyped-decorator]
         def step(new: Any, cache: Any) -> tuple[Any, Any]:
             out = self.model(input_ids=new, past_key_values=cache, use_cache=True, logits_to_keep=1)
             scores = processors(seen, out.logits[:, -1].float())

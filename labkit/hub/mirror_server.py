@@ -293,7 +293,8 @@ async def _answer_in_part(self: Any, scope: Any, receive: Any, send: Any) -> Non
     async def send_some(message: Any) -> None:
         nonlocal left
         if message["type"] != "http.response.body":
-            return await send(message)
+            await send(message)
+            return
         body = message["body"][:left]
         left -= len(body)
         await send(message | {"body": body, "more_body": True})

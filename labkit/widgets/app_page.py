@@ -99,7 +99,7 @@ def _serve() -> None:
     said = sys.stdout
     sys.stdout = sys.stderr  # what Voilà prints belongs into the log
 
-    class Told(Voila):
+    class Told(Voila):  # type: ignore[misc]
         def start(self) -> None:
             self.tornado_settings = {"headers": {"Content-Security-Policy": POLICY}}
             super().start()

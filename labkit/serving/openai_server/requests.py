@@ -67,7 +67,8 @@ def _read_call(call: Any) -> Message:
     try:
         function, arguments = call["function"], call["function"]["arguments"]
         read = json.loads(arguments) if isinstance(arguments, str) else arguments
-        return call | {"function": function | {"arguments": read}}
+        made: Message = call | {"function": function | {"arguments": read}}
+        return made
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{call!r} is not a call of a tool") from None
 
